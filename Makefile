@@ -1,0 +1,51 @@
+# What is run often. Tools are pinned; nothing is installed but Debian packages
+# that tests of real file systems need, and only where that can be done.
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME   ?= 20s
+SEEDS      ?= 20
+PKG        ?= ./...
+
+.PHONY: help run build test race lint fuzz robust bench fmt debs
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## the binary, in .bin/
+	go build -o .bin/gatebook ./cmd/gatebook
+
+run: build ## a ledger with a first intercom, and what to type next
+	GATEBOOK=.bin/gatebook sh ops/run.sh
+
+test: lint debs ## everything, with the race detector
+	go test -race -timeout 14m $(PKG)
+
+race: test ## the same
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(ls -d cmd events projections commands intercom ops)); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	go vet $(PKG)
+	$(STATICCHECK) $(PKG)
+
+fmt: ## gofmt
+	gofmt -w cmd events projections commands intercom ops
+
+fuzz: ## every fuzzer for FUZZTIME
+	@grep -rno --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file _ name; do \
+		name=$${name#func }; echo "$$(dirname $$file) $$name"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" </dev/null || exit 1; \
+	done
+
+robust: ## faults and power cuts against real processes, SEEDS times
+	SEEDS=$(SEEDS) go test -race -count=1 -timeout 60m -v ./ops/robust/...
+
+bench: build ## how fast, on this machine
+	.bin/gatebook bench
+
+# The race detector needs a C compiler, the power cuts a file system to cut.
+debs:
+	@sh -c 'command -v gcc && command -v mkfs.ext4 && command -v losetup' >/dev/null 2>&1 || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends gcc libc6-dev e2fsprogs util-linux mount; } \
+			>/dev/null 2>&1 || echo "gcc, e2fsprogs, util-linux or mount could not be installed: what needs them fails or is skipped"; \
+	fi
