@@ -147,7 +147,15 @@ func TestOnlyTheLastUseIsTakenBack(t *testing.T) {
 	if _, ok := both.Before(""); ok {
 		t.Error("no use was taken back")
 	}
-	if c, ok := both.Before("x"); !ok || c.ExitUse != "" || c.EntryUse != "e" {
+	if _, ok := (projections.Code{}).Before(""); ok {
+		t.Error("no use of a code without one was taken back")
+	}
+	both.ExitAnswered = true
+	if c, ok := both.Before("x"); !ok || c.ExitAnswered || c.EntryAnswered {
+		t.Errorf("exit that was answered: %+v %v", c, ok)
+	}
+	both.ExitAnswered, both.EntryAnswered = false, true
+	if c, ok := both.Before("x"); !ok || !c.EntryAnswered || c.ExitUse != "" || c.EntryUse != "e" {
 		t.Errorf("exit: %+v %v", c, ok)
 	}
 	if c, ok := (projections.Code{EntryUse: "e", EntryAnswered: true}).Before("e"); !ok || c.EntryUse != "" || c.EntryAnswered {

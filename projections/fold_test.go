@@ -295,6 +295,15 @@ func TestAnswersThatChangeNothing(t *testing.T) {
 	}
 }
 
+// A use that is recorded anew has not been answered, whatever there was before.
+func TestANewUseIsUnanswered(t *testing.T) {
+	state := given(t, settings, issued(0, 1, h, false), entered(s, 1), exited(2*s, 1), failed(3*s, 1, 3, "timeout"), failed(3*s, 1, 4, "timeout"),
+		entered(4*s, 1), exited(5*s, 1))
+	if c, _ := state.Code(code(1)); !c.Unanswered(use(7)) || !c.Unanswered(use(8)) || c.Unanswered(use(3)) || c.Unanswered(use(4)) {
+		t.Errorf("%+v", c)
+	}
+}
+
 // The fourth failure counts for nothing, entries and exits taken together.
 func TestGivesBackAtMostThreeTimes(t *testing.T) {
 	state := given(t, settings, issued(0, 1, h, false))

@@ -1,0 +1,39 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"gatebook/commands"
+	"gatebook/projections"
+
+	"github.com/nats-io/nats.go/micro"
+)
+
+// progressEvery is how often a long reading says how far it is, well within the
+// time that a caller waits for the next word.
+const progressEvery = 500 * time.Millisecond
+
+// verify reads the whole ledger and says what it finds.
+func (s *Service) verify(_ context.Context, m commands.Meta, req micro.Request) error {
+	if err := commands.Read(req.Data(), &struct{}{}); err != nil {
+		return err
+	}
+	if err := commands.Admit(projections.State{Intercom: m.Intercom}, m, commands.Verify); err != nil {
+		return err
+	}
+	said := time.Now()
+	a, err := s.Verify(s.ctx, func(done, of uint64) {
+		if time.Since(said) < progressEvery {
+			return
+		}
+		said = time.Now()
+		if err := respond(req, commands.VerifyAnswer{Events: done, Of: of, More: true}); err != nil {
+			s.Log.Warn("progress could not be sent", "error", err)
+		}
+	})
+	if err != nil {
+		return s.internal(err)
+	}
+	return respond(req, a)
+}
