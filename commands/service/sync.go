@@ -19,6 +19,14 @@ func (s *Service) sync(ctx context.Context, m commands.Meta, body []byte) (any, 
 		return nil, err
 	}
 	st, now, err := s.state(ctx, m, commands.Sync)
+	if err == nil && r.Revision > st.Revision {
+		// Live tells of an event as soon as it is stored, which may be before
+		// this process has taken note of it.
+		if err := s.views.CatchUp(ctx, m.Intercom); err != nil {
+			return nil, s.internal(err)
+		}
+		st, now, err = s.state(ctx, m, commands.Sync)
+	}
 	if err != nil {
 		return nil, err
 	}
