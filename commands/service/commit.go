@@ -181,12 +181,10 @@ func (s *Service) settleSoon(ctx context.Context, r *room, intercom string) {
 // state is an intercom's state for who only reads: the newest there is, and
 // durable.
 func (s *Service) state(ctx context.Context, m commands.Meta, v commands.Verb) (projections.State, time.Time, error) {
-	if s.Shared {
-		if err := s.views.CatchUp(ctx, m.Intercom); err != nil {
-			return projections.State{}, time.Time{}, s.internal(err)
-		}
+	st, err := s.current(ctx, m.Intercom)
+	if err != nil {
+		return projections.State{}, time.Time{}, s.internal(err)
 	}
-	st := s.views.State(m.Intercom)
 	now, err := s.nowAfter(st)
 	if err == nil {
 		err = commands.Admit(st, m, v)
@@ -195,6 +193,22 @@ func (s *Service) state(ctx context.Context, m commands.Meta, v commands.Verb) (
 		return st, now, s.undurable(w, m)
 	}
 	return st, now, err
+}
+
+// current is a state that the leader has, and has nothing after.
+func (s *Service) current(ctx context.Context, intercom string) (projections.State, error) {
+	for {
+		st := s.views.State(intercom)
+		if !s.Shared {
+			return st, nil
+		}
+		if err := s.views.CatchUp(ctx, intercom); err != nil {
+			return st, err
+		}
+		if s.views.State(intercom).Sequence == st.Sequence {
+			return st, nil
+		}
+	}
 }
 
 func (s *Service) ensureRoom() error {

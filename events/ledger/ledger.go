@@ -85,7 +85,10 @@ func whole(s jetstream.StreamState) error {
 
 func (l *Log) learnEnd(ctx context.Context, last uint64) error {
 	if last > 0 {
-		e, err := l.At(ctx, last)
+		e, err := Patiently(ctx, func(ctx context.Context) (events.Stored, error) { return l.At(ctx, last) })
+		if errors.Is(err, ErrNone) {
+			return fmt.Errorf("%w: the newest event, at sequence %d, cannot be read", ErrRot, last)
+		}
 		if err != nil {
 			return err
 		}

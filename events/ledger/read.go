@@ -144,9 +144,16 @@ type Raw struct {
 
 // Read calls f for each event of the range in stream order, decoded. Upto must
 // be at most the stream's last sequence; what is told of it must wait for
-// Durable().
+// Durable(). A consumer silently leaves out what has rotted: where the whole
+// ledger is read, a missing sequence is ErrRot.
 func (l *Log) Read(ctx context.Context, r Range, f func(events.Stored) error) error {
+	next := max(r.From, 1)
+	whole := r.Intercom == "" && r.Since.IsZero()
 	return l.ReadRaw(ctx, r, func(m Raw) error {
+		if whole && m.Sequence != next {
+			return fmt.Errorf("read ledger: %w: the event at sequence %d cannot be read", ErrRot, next)
+		}
+		next = m.Sequence + 1
 		e, err := decode(m)
 		if err != nil {
 			return err
@@ -221,12 +228,12 @@ func (l *Log) drop(ctx context.Context, c jetstream.Consumer) {
 }
 
 func (l *Log) readOne(ctx context.Context, messages jetstream.MessagesContext, r Range, f func(Raw) error) (done bool, err error) {
-	if l.mayLag() { // the rest may be missing for good: then say so
-		short, cancel := context.WithTimeout(ctx, 5*l.timeout)
-		defer cancel()
-		ctx = short
+	short, cancel := context.WithTimeout(ctx, 5*l.timeout) // the rest may be missing for good
+	defer cancel()
+	m, err := messages.Next(jetstream.NextContext(short))
+	if err != nil && ctx.Err() == nil && short.Err() != nil && !l.mayLag() {
+		err = ErrRot
 	}
-	m, err := messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return false, fmt.Errorf("read ledger up to sequence %d: %w", r.Upto, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatebook/events"
+	"gatebook/events/ledger"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -52,10 +53,13 @@ type Keys struct {
 // with limits, say, would lose keys, and one that denies deletes would keep them.
 func OpenKeys(ctx context.Context, js jetstream.JetStream, m *Master, replicas int) (*Keys, error) {
 	want := keysConfig(replicas)
-	stream, err := js.CreateStream(ctx, want)
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		stream, err = js.Stream(ctx, KeysStream) // to name what is different
-	}
+	stream, err := ledger.Patiently(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+		stream, err := js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			stream, err = js.Stream(ctx, KeysStream) // to name what is different
+		}
+		return stream, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open stream KEYS: %w", err)
 	}
@@ -110,14 +114,14 @@ func differences(want, got jetstream.StreamConfig) []string {
 // wrapped with it. One rotten key does not make it one: the oldest and the newest
 // must both refuse.
 func (s *Keys) checkMaster(ctx context.Context) error {
-	oldest, err := s.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(keysPrefix+"*"))
+	oldest, err := s.next(ctx, 1)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	newest, err := s.stream.GetLastMsgForSubject(ctx, keysPrefix+"*")
+	newest, err := s.newest(ctx, keysPrefix+"*")
 	if err != nil {
 		return err
 	}
@@ -238,11 +242,23 @@ func (s *Keys) last(ctx context.Context, codeID string) (*jetstream.RawStreamMsg
 	if err != nil {
 		return nil, err
 	}
-	msg, err := s.stream.GetLastMsgForSubject(ctx, subject)
+	msg, err := s.newest(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, ErrNoKey
 	}
 	return msg, err
+}
+
+func (s *Keys) next(ctx context.Context, from uint64) (*jetstream.RawStreamMsg, error) {
+	return ledger.Patiently(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return s.stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(keysPrefix+"*"))
+	})
+}
+
+func (s *Keys) newest(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	return ledger.Patiently(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return s.stream.GetLastMsgForSubject(ctx, subject)
+	})
 }
 
 // Destroy makes the key of a code unreadable for ever, also for whoever has the

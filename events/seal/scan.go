@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"gatebook/events/ledger"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -83,7 +85,7 @@ func (s *Keys) Sweep(ctx context.Context, keep func(codeID string) bool, olderTh
 // on the way there. So neither silence nor its word that nothing is pending ends
 // a scan: the leader is asked, and another consumer goes on where that one stopped.
 func (s *Keys) scan(ctx context.Context, each func(stored)) error {
-	info, err := s.stream.Info(ctx)
+	info, err := ledger.Patiently(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.stream.Info(ctx) })
 	if err != nil {
 		return err
 	}
@@ -141,7 +143,7 @@ func (s *Keys) hasMore(ctx context.Context, seen, last uint64) (bool, error) {
 	if seen >= last {
 		return false, nil
 	}
-	msg, err := s.stream.GetMsg(ctx, seen+1, jetstream.WithGetMsgSubject(keysPrefix+"*"))
+	msg, err := s.next(ctx, seen+1)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}

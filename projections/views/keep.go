@@ -15,6 +15,9 @@ import (
 // next start the reading of what was stored since.
 const keepEvery = 2 * time.Second
 
+// writeAgain is the pause after a lost race that a replica does not show yet.
+const writeAgain = 10 * time.Millisecond
+
 // keeper is what is to be written behind.
 type keeper struct {
 	kv jetstream.KeyValue
@@ -120,7 +123,7 @@ func (v *Views) ensureBucket(ctx context.Context) error {
 		return nil
 	}
 	if v.keep.seen || !errors.Is(err, jetstream.ErrKeyNotFound) {
-		kv, err := v.ledger.JetStream().CreateOrUpdateKeyValue(ctx, bucketConfig(v.config.Replicas))
+		kv, err := v.openBucket(ctx)
 		if err != nil {
 			return fmt.Errorf("open bucket %s: %w", Bucket, err)
 		}
@@ -159,13 +162,20 @@ func (v *Views) writeOne(ctx context.Context, intercom string) error {
 			e.kept = kept
 			return nil
 		}
+		lost := errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch)
 		there, again := v.keep.kv.Get(ctx, key(intercom))
+		none := errors.Is(again, jetstream.ErrKeyNotFound)
 		switch {
-		case errors.Is(again, jetstream.ErrKeyNotFound) && e.kept != 0:
+		case none && e.kept != 0:
 			e.kept = 0
-		case again != nil:
-			return fmt.Errorf("write view of %s: %w", intercom, err)
-		case there.Revision() == e.kept:
+		case lost && (none || again == nil && there.Revision() == e.kept):
+			// Another ledger was first, and the replica that was read lags.
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("write view of %s: %w", intercom, ctx.Err())
+			case <-time.After(writeAgain):
+			}
+		case again != nil || there.Revision() == e.kept:
 			return fmt.Errorf("write view of %s: %w", intercom, err)
 		default:
 			e.kept = there.Revision()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"gatebook/events"
 	"gatebook/events/ledger"
@@ -16,12 +17,15 @@ import (
 // load fills the states: from the kept views as far as they can be believed,
 // then from the events after them.
 func (v *Views) load(ctx context.Context) error {
-	kv, err := v.ledger.JetStream().CreateOrUpdateKeyValue(ctx, bucketConfig(v.config.Replicas))
+	kv, err := v.openBucket(ctx)
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", Bucket, err)
 	}
 	v.keep.kv = kv
 	upto, damaged, err := v.loadKept(ctx, kv)
+	if errors.Is(err, errUnread) {
+		upto, damaged, err = events.Mark{}, nil, v.throwAway(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -36,6 +40,24 @@ func (v *Views) load(ctx context.Context) error {
 	}
 	v.low.reset(upto)
 	return v.read(ctx, ledger.Range{From: upto.Sequence + 1, Upto: last})
+}
+
+// throwAway makes the bucket anew: its store has rotted, and everything in it
+// can be made again.
+func (v *Views) throwAway(ctx context.Context) error {
+	v.config.Log.Warn("the kept views cannot be read, so they are thrown away and rebuilt")
+	if err := v.ledger.JetStream().DeleteKeyValue(ctx, Bucket); err != nil {
+		return fmt.Errorf("throw views away: %w", err)
+	}
+	kv, err := v.openBucket(ctx)
+	v.keep.kv = kv
+	return err
+}
+
+func (v *Views) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
+	return ledger.Patiently(ctx, func(ctx context.Context) (jetstream.KeyValue, error) {
+		return v.ledger.JetStream().CreateOrUpdateKeyValue(ctx, bucketConfig(v.config.Replicas))
+	})
 }
 
 func (v *Views) read(ctx context.Context, r ledger.Range) error {
@@ -114,6 +136,13 @@ func (v *Views) rebuild(ctx context.Context, intercom string, upto uint64) error
 	return v.read(ctx, ledger.Range{Intercom: intercom, From: 1, Upto: upto})
 }
 
+// errUnread is a bucket whose reading does not come to its end. The server
+// leaves out a record that has rotted, and with it the word that it was the last.
+var errUnread = errors.New("kept views cannot be read to their end")
+
+// readIdle is how long the reading of the bucket may stand still.
+const readIdle = 5 * time.Second
+
 func readAll(ctx context.Context, kv jetstream.KeyValue) (complete, map[string]jetstream.KeyValueEntry, error) {
 	w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
@@ -126,6 +155,8 @@ func readAll(ctx context.Context, kv jetstream.KeyValue) (complete, map[string]j
 		select {
 		case <-ctx.Done():
 			return complete{}, nil, fmt.Errorf("read views: %w", ctx.Err())
+		case <-time.After(readIdle):
+			return complete{}, nil, errUnread
 		case k, ok := <-w.Updates():
 			if !ok {
 				return complete{}, nil, errors.New("read views: the reading was cut short")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gatebook/events"
 	"gatebook/events/ledger"
@@ -153,11 +154,11 @@ func (v *Views) Apply(s events.Stored) error {
 const few = 16
 
 // CatchUp applies what the leader has of the intercom and this process has not.
+// When it returns nil, the leader has all that State gave before the call: a
+// replica may hand an event to Follow before the leader has applied it, and what
+// rests on it must not be told while who asks the leader cannot know of it.
 func (v *Views) CatchUp(ctx context.Context, intercom string) error {
-	last, err := v.ledger.Last(ctx, intercom)
-	if errors.Is(err, ledger.ErrNone) {
-		return nil
-	}
+	last, err := v.newest(ctx, intercom)
 	if err != nil {
 		return fmt.Errorf("catch up %s: %w", intercom, err)
 	}
@@ -179,6 +180,30 @@ func (v *Views) CatchUp(ctx context.Context, intercom string) error {
 		return fmt.Errorf("catch up %s: %w", intercom, err)
 	}
 	return nil
+}
+
+// leaderLags is the pause between two looks at a leader that has not applied yet
+// what a replica has.
+const leaderLags = time.Millisecond
+
+// newest is the intercom's newest event at the leader, once the leader has what
+// is here; the zero event where there is none.
+func (v *Views) newest(ctx context.Context, intercom string) (events.Stored, error) {
+	have := v.State(intercom).Sequence
+	for {
+		last, err := v.ledger.Last(ctx, intercom)
+		if errors.Is(err, ledger.ErrNone) {
+			err = nil
+		}
+		if err != nil || last.Sequence >= have {
+			return last, err
+		}
+		select {
+		case <-ctx.Done():
+			return last, ctx.Err()
+		case <-time.After(leaderLags):
+		}
+	}
 }
 
 // Follow applies what other ledgers store, until ctx ends. It is for a stream
