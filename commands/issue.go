@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"slices"
 	"time"
 
 	"gatebook/events"
@@ -51,10 +52,10 @@ func limitReached(m Meta, live []projections.Code, limit int) error {
 	d := LimitDetails{Limit: limit}
 	for _, c := range live {
 		d.Holders = append(d.Holders, Holder{ID: c.ID, ExpiresAt: c.ExpiresAt})
-		if d.FirstFreeAt.IsZero() || c.ExpiresAt.Before(d.FirstFreeAt) {
-			d.FirstFreeAt = c.ExpiresAt
-		}
 	}
+	// Where the limit was lowered, more than one must end before a slot is free.
+	ends := slices.SortedFunc(slices.Values(live), func(a, b projections.Code) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
+	d.FirstFreeAt = ends[len(live)-limit].ExpiresAt
 	r := Refuse(LimitReached, "revoke one of them, or wait until the first is free",
 		"all %d codes of %s are taken", limit, m.Intercom)
 	r.Details = d

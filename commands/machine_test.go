@@ -40,7 +40,8 @@ type used struct {
 	events.Stored
 	code     string
 	gate     string // "" not told to open yet, "done", "failed", "timeout"
-	answered bool   // the ledger knows
+	answered bool   // the ledger knows, or has seen the guest leave
+	told     bool   // the ledger was told that the gate did not open
 }
 
 // code draws a code: mostly a recent one, now and then one that never was.
@@ -116,9 +117,9 @@ func (m *machine) expire(t *rapid.T) {
 	m.take(t, e, err)
 }
 
-// enrol changes the key; codes do not care.
+// enrol changes the key, and seldom ends it; codes do not care.
 func (m *machine) enrol(t *rapid.T) {
-	if m.state.Enrolled != "" && rapid.Bool().Draw(t, "end") {
+	if m.state.Enrolled != "" && rapid.IntRange(0, 3).Draw(t, "end") == 0 {
 		e, err := commands.DecideUnenroll(m.state, meta(m.state))
 		m.take(t, e, err)
 		return
@@ -127,7 +128,19 @@ func (m *machine) enrol(t *rapid.T) {
 	m.take(t, e, err)
 }
 
+// admitted: nobody acts as an intercom that is not enrolled (law 8).
+func (m *machine) admitted(t *rapid.T, v commands.Verb) bool {
+	err := commands.Admit(m.state, atKeypad(m.state), v)
+	if (err == nil) != (m.state.Enrolled != "") {
+		t.Fatalf("law 8: %s, enrolled %q: %v", v, m.state.Enrolled, err)
+	}
+	return err == nil
+}
+
 func (m *machine) use(t *rapid.T) {
+	if !m.admitted(t, commands.Use) {
+		return
+	}
 	c := m.code(t)
 	d := rapid.SampledFrom([]projections.Direction{"", "", "entry", "exit", "in"}).Draw(t, "direction")
 	e, v, err := commands.DecideUse(m.state, atKeypad(m.state), c, d, m.now)
@@ -137,6 +150,11 @@ func (m *machine) use(t *rapid.T) {
 	out, ok := m.take(t, e, err)
 	if !ok {
 		t.Fatalf("neither opened nor rejected: %v", err)
+	}
+	if out.Type == events.Exited { // who leaves was let in
+		for _, u := range m.uses {
+			u.answered = u.answered || u.code == c && u.Type == events.Entered
+		}
 	}
 	u := &used{Stored: out, code: c}
 	m.uses = append(m.uses, u)
@@ -203,9 +221,22 @@ func (m *machine) mayOpen(t *rapid.T, u *used, v projections.Verdict) {
 	if ended && !once {
 		t.Fatalf("law %d: %s of %s at %s, ended at %s", law, u.Type, u.code, m.now, end)
 	}
+	if ended && m.shutOut(u.code) {
+		t.Fatalf("law %d: %s leaves once and never got in", law, u.code)
+	}
 	if slices.Contains(v.Flags, events.FlagLeaveOnce) != ended {
 		t.Fatalf("law 2: %s of %s is flagged %v", u.Type, u.code, v.Flags)
 	}
+}
+
+// shutOut: the ledger was told that the gate did not open for the last entry.
+func (m *machine) shutOut(code string) bool {
+	for _, u := range slices.Backward(m.uses) {
+		if u.code == code && u.Type == events.Entered {
+			return u.told && u.gate == "failed"
+		}
+	}
+	return false
 }
 
 // report tells the ledger of a gate that did not open, sooner or later or twice.
@@ -220,6 +251,9 @@ func (m *machine) report(t *rapid.T) {
 		return
 	}
 	u := rapid.SampledFrom(told).Draw(t, "use")
+	if !m.admitted(t, commands.Fail) {
+		return
+	}
 	before, known := m.state.Code(u.code)
 	e, err := commands.DecideFailed(m.state, atKeypad(m.state), u.code, u.ID, u.gate, m.now)
 	if _, ok := m.take(t, e, err); ok == (u.answered || !known) {
@@ -227,7 +261,7 @@ func (m *machine) report(t *rapid.T) {
 	} else if !ok {
 		return
 	}
-	u.answered = true
+	u.answered, u.told = true, true
 	after, ok := m.state.Code(u.code)
 	if was, is := before.Live(m.now), after.Live(m.now); ok && !was && is && (before.ExitUse != u.ID || before.Status(m.now) != projections.Spent) {
 		t.Fatalf("%s was %s and lives again", u.code, before.Status(m.now))
@@ -274,6 +308,8 @@ func TestDecidingBreaksNoLaw(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{t: t, now: start, codeOf: codeOf{}}
 		m.configure(rt)
+		e, err := enrolled.deciding(m.state, m.now)
+		m.take(rt, e, err)
 		rt.Repeat(map[string]func(*rapid.T){
 			"configure": m.configure, "issue": m.issue, "issue more": m.issue, "revoke": m.revoke, "expire": m.expire, "enrol": m.enrol,
 			"use": m.use, "use more": m.use, "use most": m.use, "again": m.again, "again more": m.again,

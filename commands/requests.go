@@ -165,10 +165,10 @@ func unfit(r rune) bool {
 	switch r {
 	case '\u200c', '\u200d':
 		return false
-	case '\u2028', '\u2029', '\u115f', '\u1160', '\u3164', '\uffa0', '\ufffd':
+	case '\u2028', '\u2029', '\u115f', '\u1160', '\u2800', '\u3164', '\uffa0', '\ufffd':
 		return true
 	}
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)
+	return unicode.IsControl(r) || unicode.Is(unicode.Noncharacter_Code_Point, r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)
 }
 
 func seen(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsSymbol(r) }

@@ -108,6 +108,7 @@ func TestCheckName(t *testing.T) {
 		"می\u200cخواهم": "می\u200cخواهم", "👩\u200d🔬": "👩\u200d🔬", "A\u0301": "A\u0301", "7": "7",
 		"\u200b": "", "\u2060": "", "\u00ad": "", "\u3164": "", "\u115f": "", "\u1160": "", "\uffa0": "", "\u180e": "", "A\u200bda": "", "A\u3164": "",
 		"\ufffd": "", "A\ufffd": "", "\U000e0041": "", "A\U000e0041": "", "\ue000": "", "A\ue000da": "", "\u200d": "", "\u200c\u200d": "", "\u0301": "", "...": "", "-": "", "'": "",
+		"\u2800": "", "A\u2800da": "", "A\ufffeda": "", "A\uffffda": "", "A\ufdd0da": "", "A\ufdefda": "", "A\U0001fffeda": "", "A\U0010ffffda": "",
 		"A\xffda": "", "A\xed\xa0\x80": "",
 	} {
 		r := commands.IssueRequest{Name: name, Mobile: "12345"}

@@ -75,8 +75,8 @@ func New(id string, t Type, by, via, command string, data any) (Event, error) {
 	return Event{V: Version, ID: id, Type: t, By: by, Via: via, Command: command, Data: raw}, nil
 }
 
-// Encode gives the bytes to store. Equal events give equal bytes, and what
-// Decode would refuse is not encoded.
+// Encode gives the bytes to store. Equal events give equal bytes. An envelope
+// that Decode would refuse is not encoded.
 func (e Event) Encode() ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, fmt.Errorf("encode event %s: %w", e.ID, err)
@@ -91,7 +91,8 @@ func (e Event) Encode() ([]byte, error) {
 // Decode reads stored bytes. It checks what every version shares and leaves the
 // type and the data to the fold: an event of an unknown type or version still
 // counts for revision and chain. Bytes that two readers could read differently,
-// for a field named twice or in another case or for broken UTF-8, are refused.
+// for a field named twice or for broken UTF-8, are refused; a field in another
+// case is another field.
 func Decode(raw []byte, sequence uint64) (Stored, error) {
 	s := Stored{Sequence: sequence, Raw: raw, Hash: Hash(raw)}
 	if err := strict.Unmarshal(raw, &s.Event); err != nil {

@@ -243,13 +243,16 @@ func TestFit(t *testing.T) {
 		edit func(*events.IssuedData)
 		want bool
 	}{
-		"good":        {func(*events.IssuedData) {}, true},
-		"no id":       {func(d *events.IssuedData) { d.CodeID = "" }, false},
-		"no ULID":     {func(d *events.IssuedData) { d.CodeID = "x" }, false},
-		"no end":      {func(d *events.IssuedData) { d.ExpiresAt = time.Time{} }, false},
-		"no way in":   {func(d *events.IssuedData) { d.EntryDevice = "" }, false},
-		"no way out":  {func(d *events.IssuedData) { d.ExitDevice = "" }, false},
-		"bad way out": {func(d *events.IssuedData) { d.ExitDevice = "a.b" }, false},
+		"good":              {func(*events.IssuedData) {}, true},
+		"no id":             {func(d *events.IssuedData) { d.CodeID = "" }, false},
+		"no ULID":           {func(d *events.IssuedData) { d.CodeID = "x" }, false},
+		"no end":            {func(d *events.IssuedData) { d.ExpiresAt = time.Time{} }, false},
+		"end in a zone":     {func(d *events.IssuedData) { d.ExpiresAt = noon.In(time.FixedZone("", 3600)) }, false},
+		"end at +00:00":     {func(d *events.IssuedData) { d.ExpiresAt = noon.In(time.FixedZone("", 0)) }, false},
+		"end in local time": {func(d *events.IssuedData) { d.ExpiresAt = noon.Local() }, false},
+		"no way in":         {func(d *events.IssuedData) { d.EntryDevice = "" }, false},
+		"no way out":        {func(d *events.IssuedData) { d.ExitDevice = "" }, false},
+		"bad way out":       {func(d *events.IssuedData) { d.ExitDevice = "a.b" }, false},
 	} {
 		d := code
 		c.edit(&d)

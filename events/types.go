@@ -108,7 +108,8 @@ func (d ConfiguredData) Exit() string {
 
 // Fit reports whether the code is one that can be decided on.
 func (d IssuedData) Fit() bool {
-	return ValidULID(d.CodeID) && !d.ExpiresAt.IsZero() && ValidID(d.EntryDevice) && ValidID(d.ExitDevice)
+	return ValidULID(d.CodeID) && !d.ExpiresAt.IsZero() && d.ExpiresAt.Location() == time.UTC &&
+		ValidID(d.EntryDevice) && ValidID(d.ExitDevice)
 }
 
 // What a gate may have answered, as failed events say it.

@@ -39,6 +39,9 @@ type Code struct {
 	// reported: it is reported once.
 	EntryAnswered bool `json:"entry_answered,omitempty"`
 	ExitAnswered  bool `json:"exit_answered,omitempty"`
+	// EntryFailed: the gate did not open for the entry that stands, and it was
+	// too late to give it back. The guest never got in.
+	EntryFailed bool `json:"entry_failed,omitempty"`
 	// GivenBack counts how often a failed gate gave the code back.
 	GivenBack int `json:"given_back,omitempty"`
 }
@@ -116,7 +119,7 @@ func (c Code) Before(use string) (Code, bool) {
 		c.ExitedAt, c.ExitUse, c.ExitAnswered = time.Time{}, "", false
 		return c, true
 	case use == c.EntryUse && c.ExitUse == "":
-		c.EnteredAt, c.EntryUse, c.EntryAnswered = time.Time{}, "", false
+		c.EnteredAt, c.EntryUse, c.EntryAnswered, c.EntryFailed = time.Time{}, "", false, false
 		return c, true
 	}
 	return c, false
@@ -185,7 +188,7 @@ func (c Code) isIn() bool { return !c.EnteredAt.IsZero() && c.ExitedAt.IsZero() 
 
 // mayLeave: the one exception to law 2, chosen before the code was issued.
 func (c Code) mayLeave(d Direction, now time.Time) bool {
-	if !c.LeaveOnce || d != Exit || !c.isIn() || c.Live(now) {
+	if !c.LeaveOnce || d != Exit || !c.isIn() || c.EntryFailed || c.Live(now) {
 		return false
 	}
 	return now.Before(c.EndedAt(now).Add(Kept))

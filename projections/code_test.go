@@ -28,6 +28,9 @@ var lives = []struct {
 	{"revoked inside", projections.Code{EnteredAt: start.Add(10 * m), RevokedAt: start.Add(20 * m)}, "revoked", "revoked", true, 20 * m, 20 * m},
 	{"revoked, left once", projections.Code{EnteredAt: start.Add(10 * m), RevokedAt: start.Add(20 * m), ExitedAt: start.Add(25 * m)},
 		"revoked", "revoked", false, 20 * m, 20 * m},
+	{"never let in", projections.Code{EnteredAt: start.Add(10 * m), EntryAnswered: true, EntryFailed: true}, "inside", "expired", true, 0, h},
+	{"revoked, never let in", projections.Code{EnteredAt: start.Add(10 * m), EntryAnswered: true, EntryFailed: true, RevokedAt: start.Add(20 * m)},
+		"revoked", "revoked", true, 20 * m, 20 * m},
 	{"expired", projections.Code{ExpiredAt: start.Add(h)}, "expired", "expired", false, h, h},
 	{"expired inside", projections.Code{EnteredAt: start.Add(10 * m), ExpiredAt: start.Add(h)}, "expired", "expired", true, h, h},
 }
@@ -76,6 +79,10 @@ func TestJudge(t *testing.T) {
 			row{open, open, "wrong_direction"}, row{"expired", "expired", "expired"}, row{"expired", "expired", "expired"}},
 		"inside": {row{open, "wrong_direction", open}, row{"expired", "expired", "expired"},
 			row{open, "wrong_direction", open}, row{once, "expired", once}, row{"expired", "expired", "expired"}},
+		"never let in": {row{open, "wrong_direction", open}, row{"expired", "expired", "expired"},
+			row{open, "wrong_direction", open}, row{"expired", "expired", "expired"}, row{"expired", "expired", "expired"}},
+		"revoked, never let in": {row{"revoked", "revoked", "revoked"}, row{"revoked", "revoked", "revoked"},
+			row{"revoked", "revoked", "revoked"}, row{"revoked", "revoked", "revoked"}, row{"revoked", "revoked", "revoked"}},
 		"spent": {row{"spent", "spent", "spent"}, row{"spent", "spent", "spent"},
 			row{"spent", "spent", "spent"}, row{"spent", "spent", "spent"}, row{"spent", "spent", "spent"}},
 		"revoked": {row{"revoked", "revoked", "revoked"}, row{"revoked", "revoked", "revoked"},
@@ -158,7 +165,7 @@ func TestOnlyTheLastUseIsTakenBack(t *testing.T) {
 	if c, ok := both.Before("x"); !ok || !c.EntryAnswered || c.ExitUse != "" || c.EntryUse != "e" {
 		t.Errorf("exit: %+v %v", c, ok)
 	}
-	if c, ok := (projections.Code{EntryUse: "e", EntryAnswered: true}).Before("e"); !ok || c.EntryUse != "" || c.EntryAnswered {
+	if c, ok := (projections.Code{EntryUse: "e", EntryAnswered: true, EntryFailed: true}).Before("e"); !ok || c.EntryUse != "" || c.EntryAnswered || c.EntryFailed {
 		t.Errorf("entry: %+v %v", c, ok)
 	}
 }

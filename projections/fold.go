@@ -121,9 +121,10 @@ func (s *State) used(e events.Stored) bool {
 	var d events.UsedData
 	return e.Unpack(&d) == nil && s.change(d.CodeID, func(c *Code) {
 		if e.Type == events.Entered {
-			c.EnteredAt, c.EntryUse, c.EntryAnswered = e.At, e.ID, false
+			c.EnteredAt, c.EntryUse, c.EntryAnswered, c.EntryFailed = e.At, e.ID, false, false
 			return
 		}
+		c.EntryAnswered = true // too late to say that nobody was let in
 		c.ExitedAt, c.ExitUse, c.ExitAnswered = e.At, e.ID, false
 	})
 }
@@ -153,7 +154,7 @@ func (s *State) failed(e events.Stored) bool {
 		if d.Use == c.ExitUse {
 			c.ExitAnswered = true
 		} else {
-			c.EntryAnswered = true
+			c.EntryAnswered, c.EntryFailed = true, d.Gate == events.GateFailed
 		}
 	})
 }

@@ -22,7 +22,7 @@ func Breaks(s State, e events.Stored) *Breach {
 	if b := s.breaksChain(e); b != nil {
 		return b
 	}
-	if b := breaksWho(e); b != nil {
+	if b := s.breaksWho(e); b != nil {
 		return b
 	}
 	if s.Stopped != "" || e.V != events.Version {
@@ -55,18 +55,25 @@ func (s State) breaksChain(e events.Stored) *Breach {
 
 // breaksWho: each event says who, how and for which command (7), and what only
 // one party can do was done by that party (8).
-func breaksWho(e events.Stored) *Breach {
+func (s State) breaksWho(e events.Stored) *Breach {
 	if !events.ValidBy(e.By) || !events.ValidVia(e.Via) || !events.ValidULID(e.Command) {
 		return &Breach{7, "event does not say who, how or for which command"}
 	}
-	by := ""
+	if s.Stopped != "" || e.V != events.Version {
+		return nil // roles may be what this version does not know
+	}
+	by := e.By // of types that this version does not know
 	switch e.Type {
 	case events.Entered, events.Exited, events.Failed:
 		by = events.Actor{Kind: events.IntercomActor, ID: e.Intercom}.By()
 	case events.Expired:
 		by = events.ByClock
+	case events.Configured, events.Issued, events.Revoked, events.Enrolled, events.Unenrolled:
+		if by = s.Owner; by == "" {
+			by = events.ByOperator
+		}
 	}
-	if by != "" && e.By != by {
+	if e.By != by {
 		return &Breach{8, fmt.Sprintf("%s was done by %s", e.Type, e.By)}
 	}
 	return nil
@@ -107,6 +114,8 @@ func (s State) breaksUsed(e events.Stored) *Breach {
 		return &Breach{4, fmt.Sprintf("%s of code %s that is not known", e.Type, d.CodeID)}
 	}
 	switch v := c.Judge(direction, e.At); {
+	case s.Enrolled == "":
+		return &Breach{8, fmt.Sprintf("%s while no intercom was enrolled", e.Type)}
 	case v.Reason == IsRevoked:
 		return &Breach{2, fmt.Sprintf("%s of code %s after it was revoked", e.Type, d.CodeID)}
 	case v.Reason == IsExpired:

@@ -98,6 +98,7 @@ type life struct {
 	by                          time.Time
 	entry, exit, revoke, expire *happened
 	entryAnswered, exitAnswered bool
+	entryFailed                 bool
 	back                        int
 }
 
@@ -132,9 +133,9 @@ func (m model) lifeFrom(begin int, c string, upto int) life {
 		switch d := e.data.(type) {
 		case events.UsedData:
 			if d.CodeID == c && e.t == events.Entered {
-				l.entry, l.entryAnswered = &m.list[i], false
+				l.entry, l.entryAnswered, l.entryFailed = &m.list[i], false, false
 			} else if d.CodeID == c {
-				l.exit, l.exitAnswered = &m.list[i], false
+				l.exit, l.exitAnswered, l.entryAnswered = &m.list[i], false, true // who leaves was let in
 			}
 		case events.EndedData:
 			if d.CodeID == c && e.t == events.Revoked {
@@ -161,12 +162,12 @@ func (m model) answer(l *life, c string, i int, d events.FailedData) {
 		l.exitAnswered = true
 		without.exit, without.exitAnswered = nil, false
 	} else {
-		l.entryAnswered = true
+		l.entryAnswered, l.entryFailed = true, d.Gate == "failed"
 		if l.exit != nil {
 			return // the guest was seen leaving
 		}
 		used = l.entry
-		without.entry, without.entryAnswered = nil, false
+		without.entry, without.entryAnswered, without.entryFailed = nil, false, false
 	}
 	at, set := m.list[i].at, m.settings(i)
 	if d.Gate != "failed" || l.back == 3 || set == nil || at.Sub(used.at) >= time.Duration(set.RetryS)*time.Second {
@@ -194,7 +195,7 @@ func (l life) waitsFor(use string) bool {
 // may leave once.
 func (l life) mayLeave(now time.Time) bool {
 	status, end := l.status(now)
-	return (status == "revoked" || status == "expired") && l.issued.LeaveOnce && l.entry != nil && l.exit == nil && now.Sub(end) < 24*time.Hour
+	return (status == "revoked" || status == "expired") && l.issued.LeaveOnce && l.entry != nil && l.exit == nil && !l.entryFailed && now.Sub(end) < 24*time.Hour
 }
 
 // law is the number of the law that an event breaks when it comes next, or 0.
@@ -219,6 +220,9 @@ func (m model) law(p step, at time.Time) int {
 	case events.UsedData:
 		if c = d.CodeID; !slices.Contains(m.codes(n), c) {
 			return 4
+		}
+		if m.enrolled(n) == "" {
+			return 8
 		}
 		return m.life(c, n).use(p.t, d, at)
 	case events.FailedData:
@@ -276,6 +280,19 @@ func (m model) others(c string, upto int, now time.Time) []string {
 	return live
 }
 
+// enrolled is the key that may act as the intercom.
+func (m model) enrolled(upto int) string {
+	for i := upto - 1; i >= 0; i-- {
+		if d, ok := m.list[i].data.(events.EnrolledData); ok {
+			if m.list[i].t == events.Unenrolled {
+				return ""
+			}
+			return d.PublicKey
+		}
+	}
+	return ""
+}
+
 func (m model) settings(upto int) *events.ConfiguredData {
 	for i := upto - 1; i >= 0; i-- {
 		if d, ok := m.list[i].data.(events.ConfiguredData); ok {
@@ -319,6 +336,9 @@ func (m model) compare(s projections.State) error {
 	if want := m.settings(n); (want == nil) != (s.Settings == nil) || want != nil && *want != *s.Settings {
 		return fmt.Errorf("settings %v, model %v", s.Settings, want)
 	}
+	if want := m.enrolled(n); s.Enrolled != want {
+		return fmt.Errorf("enrolled %q, model %q", s.Enrolled, want)
+	}
 	for _, c := range s.Codes {
 		l := m.life(c.ID, n)
 		for _, now := range []time.Time{s.At, s.At.Add(time.Minute), c.ExpiresAt.Add(-1), c.ExpiresAt, c.ExpiresAt.Add(25 * time.Hour)} {
@@ -327,7 +347,7 @@ func (m model) compare(s projections.State) error {
 				return fmt.Errorf("code %s at %s is %s, model %s", c.ID, now, got, want)
 			}
 		}
-		if c.GivenBack != l.back || c.EntryAnswered != l.entryAnswered || c.ExitAnswered != l.exitAnswered || c.EntryUse != l.entry.name() || c.ExitUse != l.exit.name() {
+		if c.GivenBack != l.back || c.EntryFailed != l.entryFailed || c.EntryAnswered != l.entryAnswered || c.ExitAnswered != l.exitAnswered || c.EntryUse != l.entry.name() || c.ExitUse != l.exit.name() {
 			return fmt.Errorf("code %+v, model %+v", c, l)
 		}
 		if d := l.issued; !c.IssuedAt.Equal(l.by) || !c.ExpiresAt.Equal(d.ExpiresAt) || c.LeaveOnce != d.LeaveOnce || !bytes.Equal(c.Sealed, d.Sealed) {
@@ -361,7 +381,7 @@ func anyStep(t *rapid.T, last time.Duration, uses []string) step {
 			RetryS: rapid.Int64Range(0, 90).Draw(t, "retry"), LeaveOnce: rapid.Bool().Draw(t, "leave once from now on")}
 		return step{after, events.Configured, d}
 	case 1:
-		return step{after, rapid.SampledFrom([]events.Type{events.Enrolled, events.Unenrolled}).Draw(t, "enrol"),
+		return step{after, rapid.SampledFrom([]events.Type{events.Enrolled, events.Enrolled, events.Enrolled, events.Unenrolled}).Draw(t, "enrol"),
 			events.EnrolledData{PublicKey: rapid.SampledFrom([]string{"U1", "U2", "U3"}).Draw(t, "key")}}
 	case 2, 3, 4:
 		return issued(after, n, rapid.SampledFrom([]time.Duration{time.Second, time.Minute, time.Hour, 48 * time.Hour}).Draw(t, "validity"),
@@ -395,13 +415,19 @@ func history(t *testing.T, rt *rapid.T, each func(m model, before, after project
 		last time.Duration
 	)
 	steps := rapid.IntRange(0, 40).Draw(rt, "steps")
+	var begin []step
 	if rapid.IntRange(0, 9).Draw(rt, "unconfigured") > 0 {
-		steps++
+		begin = append(begin, withSettings(2, 60))
 	}
-	for i := range steps {
-		p := anyStep(rt, last, uses)
-		if i == 0 && steps > 1 {
-			p = withSettings(2, 60)
+	if rapid.IntRange(0, 9).Draw(rt, "unenrolled") > 0 {
+		begin = append(begin, enrolment)
+	}
+	for i := range len(begin) + steps {
+		var p step
+		if i < len(begin) {
+			p = begin[i]
+		} else {
+			p = anyStep(rt, last, uses)
 		}
 		last = p.after
 		e := p.stored(t, s)
@@ -425,7 +451,7 @@ func lawfulHistory(t *testing.T, rt *rapid.T, each func(m model, before, after p
 	refused func(m model, s projections.State, e events.Stored, law int)) {
 	p := withSettings(rapid.IntRange(1, 3).Draw(rt, "limit"), rapid.Int64Range(0, 90).Draw(rt, "retry"))
 	s, md, uses := projections.State{}, model{}, []string(nil)
-	for range rapid.IntRange(20, 60).Draw(rt, "steps") {
+	for i := range rapid.IntRange(20, 60).Draw(rt, "steps") {
 		e := p.stored(t, s)
 		if law := md.law(p, e.At); law != 0 {
 			refused(md, s, e, law)
@@ -440,7 +466,9 @@ func lawfulHistory(t *testing.T, rt *rapid.T, each func(m model, before, after p
 				uses = append(uses, e.ID)[max(0, len(uses)-3):]
 			}
 		}
-		p = anyStep(rt, e.At.Sub(start), uses)
+		if p = enrolment; i > 0 {
+			p = anyStep(rt, e.At.Sub(start), uses)
+		}
 	}
 }
 
@@ -558,6 +586,7 @@ func TestLawfulHistoriesKeepTheLaws(t *testing.T) {
 		type tally struct {
 			entries, exits, back int
 			revoked, once, ended bool
+			shut                 bool // the gate of the entry that stands did not open
 			answered             map[string]bool
 		}
 		codes := map[string]*tally{}
@@ -580,8 +609,14 @@ func TestLawfulHistoriesKeepTheLaws(t *testing.T) {
 				c := codes[d.CodeID]
 				if e.Type == events.Entered {
 					c.entries++
+					c.shut = false
 				} else {
 					c.exits++
+					was, _ := before.Code(d.CodeID)
+					c.answered[was.EntryUse] = true
+					if c.shut && len(d.Flags) > 0 {
+						rt.Fatalf("law 2: %s left once and never got in", d.CodeID)
+					}
 				}
 				if c.entries > 1 || c.exits > c.entries {
 					rt.Fatalf("law 1: %d entries and %d exits of %s", c.entries, c.exits, d.CodeID)
@@ -608,6 +643,9 @@ func TestLawfulHistoriesKeepTheLaws(t *testing.T) {
 				c.answered[d.Use] = true
 				was, _ := before.Code(d.CodeID)
 				is, ok := after.Code(d.CodeID)
+				if ok && is.GivenBack == was.GivenBack && d.Use == was.EntryUse {
+					c.shut = d.Gate == "failed"
+				}
 				if !ok || is.GivenBack == was.GivenBack {
 					return
 				}
@@ -630,9 +668,9 @@ func TestLawfulHistoriesKeepTheLaws(t *testing.T) {
 // What Apply refuses, Breaks names, with the chain's law or the clock's.
 func TestBreaksNamesWhatApplyRefuses(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		state := given(t, settings, issued(s, 1, h, false), entered(m, 1))
+		state := given(t, settings, enrolment, issued(s, 1, h, false), entered(m, 1))
 		e := exited(2*m, 1).edited(t, state, func(e *events.Event) {
-			e.Revision = uint64(rapid.IntRange(3, 5).Draw(rt, "revision"))
+			e.Revision = uint64(rapid.IntRange(4, 6).Draw(rt, "revision"))
 			e.Intercom = rapid.SampledFrom([]string{"north", "north", "south"}).Draw(rt, "intercom")
 			e.At = rapid.SampledFrom([]time.Time{start, start.Add(m - 1), start.Add(m), start.Add(2 * m)}).Draw(rt, "at")
 			if rapid.Bool().Draw(rt, "another previous") {
@@ -641,7 +679,7 @@ func TestBreaksNamesWhatApplyRefuses(t *testing.T) {
 		})
 		b := projections.Breaks(state, e)
 		next, err := projections.Apply(state, e)
-		chained := e.Revision == 4 && e.Intercom == "north" && e.Prev == state.Hash
+		chained := e.Revision == 5 && e.Intercom == "north" && e.Prev == state.Hash
 		switch {
 		case !chained && (b == nil || b.Law != 6 || !errors.Is(err, events.ErrChain)),
 			chained && e.At.Before(state.At) && (b == nil || b.Law != 11 || !errors.Is(err, events.ErrTime)),
