@@ -2,10 +2,9 @@
 # that tests of real file systems need, and only where that can be done.
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 20s
-SEEDS      ?= 20
 PKG        ?= ./...
 
-.PHONY: help run build test race lint fuzz robust bench fmt debs
+.PHONY: help run build test lint fuzz robust bench fmt debs
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -18,8 +17,6 @@ run: build ## a ledger with a first intercom, and what to type next
 
 test: lint debs ## everything, with the race detector
 	go test -race -timeout 14m $(PKG)
-
-race: test ## the same
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(ls -d cmd events projections commands intercom ops)); \
@@ -36,11 +33,11 @@ fuzz: ## every fuzzer for FUZZTIME
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" </dev/null || exit 1; \
 	done
 
-robust: ## faults and power cuts against real processes, SEEDS times
-	SEEDS=$(SEEDS) go test -race -count=1 -timeout 60m -v ./ops/robust/...
+robust: ## the long forms: races, kills, power cuts, cut lines, 50 seeds of damage
+	GATEBOOK_ROBUST=full GATEBOOK_SEEDS=50 go test -count=1 -timeout 90m -v ./ops/robust/... ./ops/verify
 
-bench: build ## how fast, on this machine
-	.bin/gatebook bench
+bench: ## the shared barrier beside one sync a write, in the same run
+	go test -run '^$$' -bench . -benchtime 1x ./ops/robust
 
 # The race detector needs a C compiler, the power cuts a file system to cut.
 debs:

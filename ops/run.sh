@@ -41,9 +41,16 @@ until grep -qs "\"pid\":$server[,}]" "$data/address.json"; do
 	sleep 0.1
 done
 
-"$program" settings "$intercom" --data "$data" >/dev/null 2>&1 ||
-	"$program" settings "$intercom" --data "$data" --entry-device main-gate >/dev/null
-[ -e "$creds" ] || "$program" enroll "$intercom" --data "$data" --out "$creds" >/dev/null
+# ready makes what a first run lacks.
+ready() {
+	"$program" settings "$intercom" --data "$data" >/dev/null 2>&1 ||
+		"$program" settings "$intercom" --data "$data" --entry-device main-gate >/dev/null || return
+	[ -e "$creds" ] || "$program" enroll "$intercom" --data "$data" --out "$creds" >/dev/null
+}
+if ! ready; then
+	[ "$caught" ] && ends
+	exit 1
+fi
 
 cat <<END
 

@@ -121,16 +121,16 @@ func save(nc *nats.Conn, id string, limit int) error {
 // server that syncs each write. The figures that the design promises are those
 // of the long form; here only what a busy machine cannot blur is demanded.
 func TestBarrierIsShared(t *testing.T) {
-	c := compare(t, sized(3, 9), time.Duration(sized(500, 2000))*time.Millisecond)
+	c := compare(t, testkit.Sized(3, 9), time.Duration(testkit.Sized(500, 2000))*time.Millisecond)
 	t.Log(c)
-	lenient := float64(sized(2, 1))
+	lenient := float64(testkit.Sized(2, 1))
 	if c.perSync*lenient < perSync {
 		t.Errorf("one sync for %.1f commands at %d callers, want at least %.0f", c.perSync, manyCallers, perSync/lenient)
 	}
 	if c.rate*lenient < leastRate {
 		t.Errorf("%.2f times the rate of SyncAlways at %d callers, want at least %.1f", c.rate, manyCallers, leastRate/lenient)
 	}
-	if full() && c.p50 > mostP50 {
+	if testkit.Full() && c.p50 > mostP50 {
 		t.Errorf("p50 of one caller is %.2f times that of SyncAlways, want at most %.1f", c.p50, mostP50)
 	}
 }

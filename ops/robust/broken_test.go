@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatebook/ops/robust/broken"
+	"gatebook/ops/testkit"
 )
 
 // brokenFor is how long a ledger with a broken mechanism may race before it must
@@ -23,8 +24,8 @@ const brokenFor = 10 * time.Second
 // test goes red within ten seconds of racing.
 func TestBrokenFence(t *testing.T) {
 	run := build(t, broken.Fence)
-	draw := rand.New(rand.NewPCG(seed(t), 0))
-	for i := range sized(1, 5) {
+	draw := rand.New(rand.NewPCG(testkit.Seed(t), 0))
+	for i := range testkit.Sized(1, 5) {
 		s := draw.Uint64()
 		out, err := run(t, "^TestRacingCluster$", fmt.Sprintf("GATEBOOK_SEED=%d", s), "GATEBOOK_RACE_FOR="+brokenFor.String())
 		goesRed(t, out, err, "--- FAIL: TestRacingCluster", "breaks law 6")

@@ -5,10 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,30 +28,6 @@ const (
 	orderWithin       = time.Minute
 )
 
-// full reports whether the long form was asked for.
-func full() bool { return os.Getenv("GATEBOOK_ROBUST") == "full" }
-
-func sized(short, long int) int {
-	if full() {
-		return long
-	}
-	return short
-}
-
-// seed is GATEBOOK_SEED, or drawn and printed.
-func seed(t testing.TB) uint64 {
-	t.Helper()
-	s := rand.Uint64()
-	if text := os.Getenv("GATEBOOK_SEED"); text != "" {
-		var err error
-		if s, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("GATEBOOK_SEED: %v", err)
-		}
-	}
-	t.Logf("GATEBOOK_SEED=%d", s)
-	return s
-}
-
 // racingTime ends with the test, or after GATEBOOK_RACE_FOR of racing: a ledger
 // with a broken mechanism is given that long.
 func racingTime(t testing.TB) (context.Context, context.CancelFunc) {
@@ -70,9 +44,9 @@ func racingTime(t testing.TB) (context.Context, context.CancelFunc) {
 
 // TestRacingServer: 64 callers on one server with the shared barrier.
 func TestRacingServer(t *testing.T) {
-	s := seed(t)
+	s := testkit.Seed(t)
 	l := testkit.StartLedger(t, t.TempDir(), said(t))
-	x := newLoad(t, s, sized(shortOps, fullOps), l, l.Node.URL())
+	x := newLoad(t, s, testkit.Sized(shortOps, fullOps), l, l.Node.URL())
 	ctx, cancel := racingTime(t)
 	defer cancel()
 	x.run(ctx)
@@ -82,10 +56,10 @@ func TestRacingServer(t *testing.T) {
 // TestRacingCluster: the same on three servers that lose their leader again and
 // again, with two ledgers that share the stream.
 func TestRacingCluster(t *testing.T) {
-	s := seed(t)
+	s := testkit.Seed(t)
 	c := testkit.StartCluster(t)
 	a, b := c.StartLedger(0, said(t)), c.StartLedger(1, said(t))
-	x := newLoad(t, s, sized(shortOps, fullOps), a, c.ServerURL(0), c.ServerURL(1), c.ServerURL(2))
+	x := newLoad(t, s, testkit.Sized(shortOps, fullOps), a, c.ServerURL(0), c.ServerURL(1), c.ServerURL(2))
 	ctx, cancel := racingTime(t)
 	defer cancel()
 	raced := make(chan struct{})
@@ -93,7 +67,7 @@ func TestRacingCluster(t *testing.T) {
 		defer close(raced)
 		x.run(ctx)
 	}()
-	changes := stepDowns(t, c, a.Log, x, raced, sized(shortDowns, fullDowns))
+	changes := stepDowns(t, c, a.Log, x, raced, testkit.Sized(shortDowns, fullDowns))
 	<-raced
 	t.Logf("%d leader changes", changes)
 	if changes < leastChanges && ctx.Err() == nil {
