@@ -63,7 +63,6 @@ type (
 		Code      *string     `json:"code"`
 		RevokedAt *time.Time  `json:"revoked_at"`
 		AppliedAt *time.Time  `json:"applied_at"`
-		Revision  uint64      `json:"revision"`
 		Events    []AuditItem `json:"events"`
 	}
 	// RevokeAnswer says when the code ended and, if the intercom has said so in
@@ -74,7 +73,7 @@ type (
 		RevokedAt time.Time  `json:"revoked_at"`
 		Revision  uint64     `json:"revision"`
 		AppliedAt *time.Time `json:"applied_at"`
-		EnteredAt *time.Time `json:"entered_at"`
+		EnteredAt *time.Time `json:"entered_at,omitempty"`
 	}
 	// EnrollAnswer is what the intercom connects with, beside the seed that the
 	// caller kept.
@@ -135,8 +134,8 @@ type (
 		At        time.Time       `json:"at"`
 		By        string          `json:"by"`
 		Via       string          `json:"via"`
-		CodeID    string          `json:"code_id,omitempty"`
-		Recipient *Guest          `json:"recipient,omitempty"`
+		CodeID    *string         `json:"code_id"`   // null: about no code
+		Recipient *Guest          `json:"recipient"` // null: cannot be read
 		Data      json.RawMessage `json:"data"`
 	}
 	// AuditAnswer is a page of events. Next is the After of the next page, 0 at

@@ -35,7 +35,7 @@ func (c *Client) do(ctx context.Context, intercom string, verb commands.Verb, re
 	}
 	m, err := c.nc.RequestMsgWithContext(ctx, a.msg)
 	if err != nil {
-		return a.unanswered(ctx, err)
+		return a.unanswered(c.whyEnded(ctx), err)
 	}
 	return read(m, answer)
 }
@@ -63,10 +63,18 @@ func (c *Client) newAsk(intercom string, verb commands.Verb, request any) (ask, 
 	return ask{msg, named.Command}, nil
 }
 
+// whyEnded is the cause of what ended a request: its context's or, where the
+// request has noticed first, that the connection has ended.
+func (c *Client) whyEnded(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != nil || !c.nc.IsClosed() {
+		return cause
+	}
+	return lost(c.nc.LastError())
+}
+
 // unanswered says why there is no answer, and whether it can be told what
 // became of the request.
-func (a ask) unanswered(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
+func (a ask) unanswered(cause, err error) error {
 	if denied, ok := cause.(*commands.Refusal); ok { // the server threw it away
 		return denied
 	}

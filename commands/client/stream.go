@@ -93,11 +93,11 @@ func (c *Client) stream(ctx context.Context, verb commands.Verb, request any, ta
 	a.msg.Reply = c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(a.msg.Reply)
 	if err != nil {
-		return a.unanswered(ctx, err)
+		return a.unanswered(c.whyEnded(ctx), err)
 	}
 	defer sub.Unsubscribe()
 	if err := c.nc.PublishMsg(a.msg); err != nil {
-		return a.unanswered(ctx, err)
+		return a.unanswered(c.whyEnded(ctx), err)
 	}
 	for more := true; more; {
 		m, err := c.next(ctx, a, sub)
@@ -121,7 +121,7 @@ func (c *Client) next(ctx context.Context, a ask, sub *nats.Subscription) (*nats
 		err = nats.ErrNoResponders
 	}
 	if err != nil {
-		return nil, a.unanswered(ctx, err)
+		return nil, a.unanswered(c.whyEnded(ctx), err)
 	}
 	return m, nil
 }

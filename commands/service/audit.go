@@ -147,8 +147,12 @@ func (s *Service) recall(ctx context.Context, r *room, intercom, code string) er
 }
 
 func auditItem(e events.Stored, code string, recipient *commands.Guest) commands.AuditItem {
-	return commands.AuditItem{
+	item := commands.AuditItem{
 		Sequence: e.Sequence, ID: e.ID, Type: e.Type, Intercom: e.Intercom, Revision: e.Revision, At: e.At,
-		By: e.By, Via: e.Via, CodeID: code, Recipient: recipient, Data: json.RawMessage(e.Data),
+		By: e.By, Via: e.Via, Recipient: recipient, Data: json.RawMessage(e.Data),
 	}
+	if code != "" {
+		item.CodeID = &code
+	}
+	return item
 }

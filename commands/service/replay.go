@@ -33,6 +33,9 @@ func (s *Service) replay(ctx context.Context, m commands.Meta, req micro.Request
 	if r.Intercom != "" && !events.ValidID(r.Intercom) {
 		return commands.Refuse(commands.BadRequest, "use its id, such as front-gate", "the intercom is not one")
 	}
+	if r.Sequence == 0 && r.Time.IsZero() {
+		return commands.Refuse(commands.BadRequest, "name a time or a sequence", "the replay names no instant")
+	}
 	if err := commands.Admit(projections.State{Intercom: m.Intercom}, m, commands.Replay); err != nil {
 		return err
 	}
@@ -40,7 +43,9 @@ func (s *Service) replay(ctx context.Context, m commands.Meta, req micro.Request
 	if err != nil {
 		return err
 	}
-	states, last, err := s.statesAsOf(r, end)
+	states, last, err := s.statesAsOf(r, end, alive(func() error {
+		return respond(req, commands.ReplayAnswer{Intercoms: []commands.ReplayedItem{}, More: true})
+	}))
 	if err != nil {
 		return s.internal(err)
 	}
@@ -51,14 +56,18 @@ func (s *Service) replay(ctx context.Context, m commands.Meta, req micro.Request
 	return s.sendReplay(s.ctx, req, states, commands.ReplayAnswer{AsOf: at.UTC(), Sequence: last.Sequence})
 }
 
-// statesAsOf works beyond the time of one answer: it reads the whole ledger.
-func (s *Service) statesAsOf(r commands.ReplayRequest, end uint64) (map[string]projections.State, events.Stored, error) {
+// statesAsOf works beyond the time of one answer: it reads the whole ledger, and
+// says now and then that it still does.
+func (s *Service) statesAsOf(r commands.ReplayRequest, end uint64, tick func() error) (map[string]projections.State, events.Stored, error) {
 	var last events.Stored
 	states := map[string]projections.State{}
 	if r.Sequence > 0 {
 		end = min(end, r.Sequence)
 	}
 	err := s.Ledger.Read(s.ctx, ledger.Range{Intercom: r.Intercom, From: 1, Upto: end}, func(e events.Stored) error {
+		if err := tick(); err != nil {
+			return err
+		}
 		if r.Sequence == 0 && e.At.After(r.Time) {
 			if r.Intercom != "" {
 				return errPast

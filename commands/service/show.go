@@ -33,7 +33,7 @@ func (s *Service) show(ctx context.Context, m commands.Meta, body []byte) (any, 
 	if err != nil {
 		return nil, err
 	}
-	a := commands.ShowAnswer{ListItem: commands.ListItemOf(c, now), Revision: st.Revision}
+	a := commands.ShowAnswer{ListItem: commands.ListItemOf(c, now)}
 	if g.readable {
 		a.Recipient = &commands.Guest{Name: g.Name, Mobile: g.Mobile}
 		if c.Live(now) {

@@ -22,13 +22,11 @@ func (s *Service) verify(_ context.Context, m commands.Meta, req micro.Request) 
 	if err := commands.Admit(projections.State{Intercom: m.Intercom}, m, commands.Verify); err != nil {
 		return err
 	}
-	said := time.Now()
-	a, err := s.Verify(s.ctx, func(done, of uint64) {
-		if time.Since(said) < progressEvery {
-			return
-		}
-		said = time.Now()
-		if err := respond(req, commands.VerifyAnswer{Events: done, Of: of, More: true}); err != nil {
+	var done, of uint64
+	tick := alive(func() error { return respond(req, commands.VerifyAnswer{Events: done, Of: of, More: true}) })
+	a, err := s.Verify(s.ctx, func(read, all uint64) {
+		done, of = read, all
+		if err := tick(); err != nil {
 			s.Log.Warn("progress could not be sent", "error", err)
 		}
 	})
@@ -36,4 +34,17 @@ func (s *Service) verify(_ context.Context, m commands.Meta, req micro.Request) 
 		return s.internal(err)
 	}
 	return respond(req, a)
+}
+
+// alive calls say when it is called and progressEvery has gone by since the
+// last time, so that who waits for a long answer knows that it is coming.
+func alive(say func() error) func() error {
+	said := time.Now()
+	return func() error {
+		if time.Since(said) < progressEvery {
+			return nil
+		}
+		said = time.Now()
+		return say()
+	}
 }

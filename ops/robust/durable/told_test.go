@@ -116,13 +116,17 @@ func has(l robust.Ledger, at place, hash string) error {
 }
 
 func (s shown) against(l robust.Ledger) error {
-	st, ok := l.State(s.intercom, s.answer.Revision)
+	if len(s.answer.Events) == 0 {
+		return fmt.Errorf("code %s of %s was shown without its events", s.answer.ID, s.intercom)
+	}
+	newest := s.answer.Events[len(s.answer.Events)-1].Revision
+	st, ok := l.State(s.intercom, newest)
 	if !ok {
-		return fmt.Errorf("LOST: revision %d of %s, which code %s was shown at", s.answer.Revision, s.intercom, s.answer.ID)
+		return fmt.Errorf("LOST: revision %d of %s, which code %s was shown with", newest, s.intercom, s.answer.ID)
 	}
 	c, ok := st.Code(s.answer.ID)
 	if !ok || !c.IssuedAt.Equal(s.answer.IssuedAt) || c.RevokedAt.IsZero() != (s.answer.RevokedAt == nil) {
-		return fmt.Errorf("code %s of %s at revision %d is not what was shown", s.answer.ID, s.intercom, s.answer.Revision)
+		return fmt.Errorf("code %s of %s at revision %d is not what was shown", s.answer.ID, s.intercom, newest)
 	}
 	for _, item := range s.answer.Events {
 		events := l[s.intercom].Events
