@@ -29,7 +29,9 @@ func (i *Intercom) giveReceipts(ctx context.Context) {
 // that a crash does not take the word back.
 func (i *Intercom) giveReceipt(ctx context.Context) error {
 	t := i.memory.table.Load()
-	i.tombs.keep(t)
+	if err := i.tombs.keep(t); err != nil {
+		return err
+	}
 	at := t.state.Link
 	if at.Revision == 0 || same(at, i.acknowledged) {
 		return nil

@@ -2,6 +2,7 @@ package intercom
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -33,15 +34,15 @@ func (d *tombs) load() (map[string]time.Time, error) {
 }
 
 // keep brings the disk in line with a table. What a crash before it loses is
-// seen again at the next catch-up; what the disk refuses is tried again after
-// it, and rejected from memory meanwhile.
-func (d *tombs) keep(t *table) {
+// seen again at the next catch-up; what the disk refuses is an error, is tried
+// again after it, and rejected from memory meanwhile.
+func (d *tombs) keep(t *table) (failed error) {
 	for id, at := range t.tombs {
 		if d.onDisk[id] {
 			continue
 		}
 		if err := d.disk.Tombstone(id, at); err != nil {
-			d.log.Error("a revoked code could not be kept on disk", "error", err)
+			failed = fmt.Errorf("keep a revoked code on disk: %w", err)
 			continue
 		}
 		d.onDisk[id] = true
@@ -56,4 +57,5 @@ func (d *tombs) keep(t *table) {
 		}
 		delete(d.onDisk, id)
 	}
+	return failed
 }

@@ -43,6 +43,7 @@ func (s *Service) audit(ctx context.Context, m commands.Meta, body []byte) (any,
 
 func (s *Service) auditPage(ctx context.Context, r commands.AuditRequest, a commands.AuditAnswer) (any, error) {
 	size, last := 0, r.After
+	named := s.recipients()
 	err := s.Ledger.Read(ctx, ledger.Range{Intercom: r.Intercom, From: r.After + 1, Upto: a.Upto}, func(e events.Stored) error {
 		if size > pageBytes {
 			a.Next = last
@@ -54,10 +55,11 @@ func (s *Service) auditPage(ctx context.Context, r commands.AuditRequest, a comm
 		if !fits(r, e, code) {
 			return nil
 		}
-		item, err := s.auditItem(ctx, e, code)
+		recipient, err := named.ofEvent(ctx, e, code)
 		if err != nil {
 			return err
 		}
+		item := auditItem(e, code, recipient)
 		size += len(item.Data) + 400
 		a.Events = append(a.Events, item)
 		return nil
@@ -102,48 +104,6 @@ func fits(r commands.AuditRequest, e events.Stored, code string) bool {
 		return false
 	}
 	return true
-}
-
-func (s *Service) auditItem(ctx context.Context, e events.Stored, code string) (commands.AuditItem, error) {
-	if code == "" {
-		return auditItem(e, code, nil), nil
-	}
-	room := s.room(e.Intercom)
-	if _, ok := room.guest(code); !ok {
-		if err := s.recall(ctx, room, e.Intercom, code); err != nil {
-			return commands.AuditItem{}, err
-		}
-	}
-	return auditItem(e, code, room.recipient(code)), nil
-}
-
-// recall reads the box of a code that has left the state.
-func (s *Service) recall(ctx context.Context, r *room, intercom, code string) error {
-	r.mu.Lock()
-	_, known := r.guests[code]
-	r.mu.Unlock()
-	if known {
-		return nil // and known to be unreadable
-	}
-	e, err := s.Ledger.IssuedAfter(ctx, intercom, madeAt(code), func(e events.Stored) bool { return codeOf(e.Event) == code })
-	if errors.Is(err, ledger.ErrNone) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var d events.IssuedData
-	if err := e.Unpack(&d); err != nil {
-		return nil // an issued event of another version shows no recipient
-	}
-	g, err := s.unseal(ctx, intercom, code, d.Sealed)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	r.guests[code] = g
-	r.mu.Unlock()
-	return nil
 }
 
 func auditItem(e events.Stored, code string, recipient *commands.Guest) commands.AuditItem {

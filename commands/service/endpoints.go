@@ -10,6 +10,7 @@ import (
 
 	"gatebook/commands"
 	"gatebook/events"
+	"gatebook/projections"
 
 	"github.com/nats-io/nats.go/micro"
 	"github.com/oklog/ulid/v2"
@@ -115,7 +116,23 @@ func (s *Service) handle(verb commands.Verb, h stream, req micro.Request) error 
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, answerWithin)
 	defer cancel()
+	if err := s.admit(ctx, m, verb); err != nil {
+		return err
+	}
 	return h(ctx, m, req)
+}
+
+// admit turns away who acts beyond a role before anything is kept for the
+// intercom that they name. It is decided again where the event is.
+func (s *Service) admit(ctx context.Context, m commands.Meta, v commands.Verb) error {
+	if v.OnWhole() {
+		return commands.Admit(projections.State{Intercom: m.Intercom}, m, v)
+	}
+	st, err := s.current(ctx, m.Intercom)
+	if err != nil {
+		return s.internal(err)
+	}
+	return commands.Admit(st, m, v)
 }
 
 // errForged is a request whose answer would go where the caller does not listen.

@@ -46,5 +46,8 @@ func (s *Service) undurable(err error, m commands.Meta) error {
 		s.Log.Error("the disk did not confirm a write: the ledger stops", "error", err)
 		s.fail(err)
 	}
+	if m.Command == "" { // a reading leaves nothing behind
+		return busy()
+	}
 	return unknown(m.Command)
 }

@@ -28,6 +28,10 @@ const expiringAtOnce = 64
 // A code that could not be expired now is tried again this much later.
 const expireAgain = 500 * time.Millisecond
 
+// A code of an intercom on which nothing may be decided is looked at again this
+// much later.
+const expireStopped = time.Minute
+
 type due struct {
 	at             time.Time
 	intercom, code string
@@ -124,6 +128,11 @@ func (x *expiry) pop(now time.Time) (due, time.Duration) {
 func (x *expiry) one(ctx context.Context, d due) {
 	s := x.service
 	if x.hasEnded(d) {
+		return
+	}
+	if s.views.State(d.intercom).Stopped != "" { // nothing may be decided there
+		d.at = d.at.Add(expireStopped)
+		x.add(d)
 		return
 	}
 	short, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -63,7 +63,31 @@ func (r *receipts) listen(s *Service) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen for receipts: %w", err)
 	}
+	up := s.Appends.StatusChanged(nats.CONNECTED)
+	s.spawn(func(ctx context.Context) { r.forget(ctx, up) })
 	return nil
+}
+
+// forget has the stream read again after each time that the line was cut: what
+// was told meanwhile was not heard, and the first receipt is the one that counts.
+func (r *receipts) forget(ctx context.Context, up <-chan nats.Status) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-up:
+			if !ok {
+				return
+			}
+		}
+		r.mu.Lock()
+		for _, a := range r.known {
+			a.receipts, a.loaded = nil, false
+			close(a.changed)
+			a.changed = make(chan struct{})
+		}
+		r.mu.Unlock()
+	}
 }
 
 func (r *receipts) stop() {

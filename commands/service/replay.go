@@ -33,11 +33,11 @@ func (s *Service) replay(ctx context.Context, m commands.Meta, req micro.Request
 	if r.Intercom != "" && !events.ValidID(r.Intercom) {
 		return commands.Refuse(commands.BadRequest, "use its id, such as front-gate", "the intercom is not one")
 	}
-	if r.Sequence == 0 && r.Time.IsZero() {
-		return commands.Refuse(commands.BadRequest, "name a time or a sequence", "the replay names no instant")
-	}
 	if err := commands.Admit(projections.State{Intercom: m.Intercom}, m, commands.Replay); err != nil {
 		return err
+	}
+	if r.Sequence == 0 && r.Time.IsZero() {
+		return commands.Refuse(commands.BadRequest, "name a time or a sequence", "the replay names no instant")
 	}
 	end, err := s.end(ctx)
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Service) replay(ctx context.Context, m commands.Meta, req micro.Request
 	if r.Sequence > 0 {
 		at = last.At
 	}
-	return s.sendReplay(s.ctx, req, states, commands.ReplayAnswer{AsOf: at.UTC(), Sequence: last.Sequence})
+	return s.sendReplay(s.waits, req, states, commands.ReplayAnswer{AsOf: at.UTC(), Sequence: last.Sequence})
 }
 
 // statesAsOf works beyond the time of one answer: it reads the whole ledger, and
@@ -64,7 +64,7 @@ func (s *Service) statesAsOf(r commands.ReplayRequest, end uint64, tick func() e
 	if r.Sequence > 0 {
 		end = min(end, r.Sequence)
 	}
-	err := s.Ledger.Read(s.ctx, ledger.Range{Intercom: r.Intercom, From: 1, Upto: end}, func(e events.Stored) error {
+	err := s.Ledger.Read(s.waits, ledger.Range{Intercom: r.Intercom, From: 1, Upto: end}, func(e events.Stored) error {
 		if err := tick(); err != nil {
 			return err
 		}
@@ -115,13 +115,14 @@ func (s *Service) replayed(ctx context.Context, st projections.State, at time.Ti
 		settings := commands.SettingsOf(st.Intercom, *st.Settings, st.Revision, time.Time{})
 		item.Settings = &settings
 	}
-	room := s.room(st.Intercom)
+	named := s.recipients()
 	for _, c := range st.Live(at) {
 		code := commands.ListItemOf(c, at)
-		if err := s.recall(ctx, room, st.Intercom, c.ID); err != nil {
+		recipient, err := named.of(ctx, st.Intercom, c.ID)
+		if err != nil {
 			s.Log.Warn("a recipient cannot be read", "intercom", st.Intercom, "code", c.ID, "error", err)
 		}
-		code.Recipient = room.recipient(c.ID)
+		code.Recipient = recipient
 		item.Codes = append(item.Codes, code)
 	}
 	return item

@@ -35,6 +35,12 @@ func (s *Service) revoke(ctx context.Context, m commands.Meta, body []byte) (any
 	if d.CodeID != r.ID {
 		return nil, otherBody()
 	}
+	select {
+	case s.waiters <- struct{}{}:
+		defer func() { <-s.waiters }()
+	default:
+		wait = 0
+	}
 	waiting, cancel := context.WithTimeout(s.waits, wait)
 	defer cancel()
 	return s.revokeAnswer(waiting, res, r.ID), nil

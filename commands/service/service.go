@@ -77,11 +77,15 @@ type Service struct {
 	rooms  map[string]*room
 	newest atomic.Int64 // the newest event's time, in ns
 
-	slots  chan struct{} // a request takes one while it is answered
-	work   sync.WaitGroup
-	ctx    context.Context
-	cancel context.CancelFunc
-	// waits is what callers wait on for a receipt; it ends first at a stop.
+	slots chan struct{} // a request takes one while it is answered
+	// waiters are the answers that wait for a receipt: few of all slots, so that
+	// patient callers never stand in a gate's way.
+	waiters chan struct{}
+	work    sync.WaitGroup
+	ctx     context.Context
+	cancel  context.CancelFunc
+	// waits is for what a stop need not wait for: receipts that somebody waits
+	// for, and long readings. It ends first at a stop.
 	waits    context.Context
 	endWaits context.CancelFunc
 	fatal    sync.Once
@@ -90,9 +94,13 @@ type Service struct {
 // maxAtOnce bounds the requests that are answered at the same time.
 const maxAtOnce = 4096
 
+// maxWaiters bounds those of them that wait for a receipt. Beyond it an answer
+// comes at once and says that there is no receipt yet.
+const maxWaiters = 256
+
 // New loads the states and is ready to answer once Start is called.
 func New(ctx context.Context, c Config) (*Service, error) {
-	s := &Service{Config: c, rooms: map[string]*room{}, slots: make(chan struct{}, maxAtOnce)}
+	s := &Service{Config: c, rooms: map[string]*room{}, slots: make(chan struct{}, maxAtOnce), waiters: make(chan struct{}, maxWaiters)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.waits, s.endWaits = context.WithCancel(s.ctx)
 	s.expiry = newExpiry(s)
@@ -197,8 +205,8 @@ func (s *Service) await(ctx context.Context) error {
 
 // applied runs inside the views' Apply, in revision order for each intercom.
 func (s *Service) applied(st projections.State, e events.Stored) {
-	if at := st.At.UnixNano(); at > s.newest.Load() {
-		s.newest.Store(at) // a lost race leaves a time that is newer or nearly so
+	for at, old := st.At.UnixNano(), s.newest.Load(); at > old && !s.newest.CompareAndSwap(old, at); {
+		old = s.newest.Load()
 	}
 	s.expiry.learn(st, e)
 	if e.Sequence > 0 {

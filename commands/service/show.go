@@ -90,6 +90,10 @@ func (s *Service) eventsOf(ctx context.Context, st projections.State, code strin
 	return items, nil
 }
 
+// clockMargin is how far the server's clock, which stamps messages, may lie
+// before the ledger's, which makes ids.
+const clockMargin = 10 * time.Second
+
 // madeAt is a little before the code's id was made. The server stamps messages
 // with a clock of its own, hence the margin.
 func madeAt(code string) time.Time {
@@ -97,5 +101,5 @@ func madeAt(code string) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	return ulid.Time(id.Time()).Add(-time.Minute)
+	return ulid.Time(id.Time()).Add(-clockMargin)
 }

@@ -24,7 +24,7 @@ func (s *Service) verify(_ context.Context, m commands.Meta, req micro.Request) 
 	}
 	var done, of uint64
 	tick := alive(func() error { return respond(req, commands.VerifyAnswer{Events: done, Of: of, More: true}) })
-	a, err := s.Verify(s.ctx, func(read, all uint64) {
+	a, err := s.Verify(s.waits, func(read, all uint64) {
 		done, of = read, all
 		if err := tick(); err != nil {
 			s.Log.Warn("progress could not be sent", "error", err)

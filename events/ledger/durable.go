@@ -24,6 +24,7 @@ var errClosed = errors.New("the ledger is closed")
 type Durable struct {
 	sync   func() error
 	onSync func(int, time.Duration)
+	onFail func(error)
 
 	mu      sync.Mutex
 	stored  events.Mark // the newest acknowledged event
@@ -43,13 +44,16 @@ type group struct {
 	waiters int
 }
 
-func newDurable(sync func() error, onSync func(int, time.Duration)) *Durable {
+func newDurable(sync func() error, onSync func(int, time.Duration), onFail func(error)) *Durable {
 	d := &Durable{
-		sync: sync, onSync: onSync, changed: make(chan struct{}),
+		sync: sync, onSync: onSync, onFail: onFail, changed: make(chan struct{}),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if onSync == nil {
 		d.onSync = func(int, time.Duration) {}
+	}
+	if onFail == nil {
+		d.onFail = func(error) {}
 	}
 	go d.run()
 	return d
@@ -177,6 +181,9 @@ func (d *Durable) syncOnce() {
 		d.failed = err // for good: the kernel reports a lost page only once
 	}
 	d.mu.Unlock()
+	if err != nil && failed == nil {
+		d.onFail(err)
+	}
 	g.err = err
 	close(g.done)
 }

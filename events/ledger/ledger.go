@@ -26,6 +26,9 @@ type Config struct {
 	// OnSync, when set, is told after each sync how many waited for it and how
 	// long it took.
 	OnSync func(waiters int, took time.Duration)
+	// OnFail, when set, is told once of a sync that failed: nothing may be told
+	// any more, whether or not anybody waits to be.
+	OnFail func(error)
 	// Timeout is how long one request to the server may take. Default 2 s.
 	Timeout time.Duration
 }
@@ -59,7 +62,7 @@ func Open(ctx context.Context, nc *nats.Conn, c Config) (*Log, error) {
 	if err := whole(info.State); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	l.durable = newDurable(c.Sync, c.OnSync)
+	l.durable = newDurable(c.Sync, c.OnSync, c.OnFail)
 	if err := l.learnEnd(ctx, info.State.LastSeq); err != nil {
 		l.durable.close()
 		return nil, fmt.Errorf("open ledger: %w", err)

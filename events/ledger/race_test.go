@@ -36,8 +36,8 @@ func race(write func(writer int) error) [writers]error {
 	return errs
 }
 
-// With one spelling of the fence exactly one of several writers wins each
-// revision, on three replicas, each writer on another server.
+// With one spelling of the fence no two of several writers win the same revision,
+// on three replicas, each writer on another server.
 func TestOneWriterWinsEachRevision(t *testing.T) {
 	cluster := testkit.StartCluster(t)
 	var logs [writers]*ledger.Log
@@ -73,13 +73,18 @@ func TestOneWriterWinsEachRevision(t *testing.T) {
 						return
 					}
 				}
-				if wins != 1 {
+				if wins > 1 {
 					t.Errorf("%d writers won revision %d of %s", wins, last.Revision, intercom)
 					return
 				}
 				mu.Lock()
-				races++
+				// The leader may turn all away because of a message that it is still
+				// storing: then nobody was first, and all try again.
+				races += wins
 				mu.Unlock()
+			}
+			if end, err := logs[0].Last(t.Context(), intercom); err != nil || end.Mark() != last.Mark() {
+				t.Errorf("%s ends with revision %d, and revision %d was the last that anybody won (%v)", intercom, end.Revision, last.Revision, err)
 			}
 		}()
 	}

@@ -222,7 +222,7 @@ func (l *Log) narrow(ctx context.Context, r Range) (Range, error) {
 // drop spares the server a consumer that nobody uses any more. One that cannot
 // be dropped now goes by itself.
 func (l *Log) drop(ctx context.Context, c jetstream.Consumer) {
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.timeout)
 	defer cancel()
 	_ = l.js.DeleteConsumer(ctx, events.Ledger, c.CachedInfo().Name)
 }
@@ -265,7 +265,7 @@ func consumer(r Range) jetstream.OrderedConsumerConfig {
 }
 
 // Follow calls f for each event from a sequence on, as they are stored, until
-// ctx ends. It survives the loss of servers and of the connection. The events
+// ctx ends or the reading is interrupted: then the caller begins again. The events
 // may not be durable yet on a server that syncs lazily.
 func (l *Log) Follow(ctx context.Context, from uint64, f func(events.Stored)) error {
 	c, err := l.js.OrderedConsumer(ctx, events.Ledger, consumer(Range{From: from}))

@@ -11,6 +11,7 @@ import (
 
 	"gatebook/events"
 	"gatebook/ops/node"
+	"gatebook/ops/verify"
 	"gatebook/ops/web"
 
 	"github.com/oklog/ulid/v2"
@@ -71,7 +72,7 @@ func (s *server) announce() (node.Address, error) {
 // not see at a glance. What it finds wrong is said, and where it is one
 // intercom's events nothing more is decided for that intercom (law 6).
 func (s *server) readAll(ctx context.Context) {
-	a, err := s.check(ctx, false, func(uint64, uint64) {})
+	a, err := s.check(ctx, verify.Options{Bad: func(sequence uint64) { s.halt(ctx, sequence) }})
 	switch {
 	case ctx.Err() != nil:
 		return
@@ -82,16 +83,12 @@ func (s *server) readAll(ctx context.Context) {
 	default:
 		s.metrics.Rot()
 		s.Log.Error("the ledger is not well", "message", a.Message, "sequence", a.FirstBadSequence, "law", a.Law, "next", a.Next)
-		s.halt(ctx, a.FirstBadSequence)
 	}
 }
 
-func (s *server) halt(ctx context.Context, sequence *uint64) {
-	if sequence == nil {
-		return
-	}
-	why := fmt.Sprintf("the event at sequence %d is not well", *sequence)
-	e, err := s.log.At(ctx, *sequence)
+func (s *server) halt(ctx context.Context, sequence uint64) {
+	why := fmt.Sprintf("the event at sequence %d is not well", sequence)
+	e, err := s.log.At(ctx, sequence)
 	if err == nil {
 		s.service.Views().Halt(e.Intercom, why)
 		return
@@ -113,7 +110,12 @@ func (s *server) sweep(ctx context.Context) {
 	views := s.service.Views()
 	now := time.Now()
 	for _, id := range views.Intercoms() {
-		for _, c := range views.State(id).Codes {
+		st := views.State(id)
+		if st.Stopped != "" { // its codes may be what this version does not know
+			s.Log.Warn("keys are not swept while there are events that this version does not understand", "intercom", id)
+			return
+		}
+		for _, c := range st.Codes {
 			known[c.ID] = true
 		}
 	}

@@ -13,11 +13,10 @@ import (
 // disk is how an embedded ledger's events get onto the disk: by a shared barrier
 // where that is sound, else by the server syncing each write.
 type disk struct {
-	dir    string
-	killed bool // the process before did not stop cleanly
-	log    *slog.Logger
-	fs     *barrier.FS
-	unfit  error // why a shared barrier is not sound here
+	dir   string
+	log   *slog.Logger
+	fs    *barrier.FS
+	unfit error // why a shared barrier is not sound here
 }
 
 // leftover reports whether a process that served dir was killed: a clean stop
@@ -38,13 +37,13 @@ func (d *disk) open() error {
 	}
 	cause, failed := barrier.Failed(d.dir)
 	if failed {
-		d.log.Warn("the disk did not confirm a write before the last stop; all is read again from the disk", "cause", cause)
+		d.log.Warn("the last stop was not a clean one; all is read again from the disk", "cause", cause)
 	}
 	fs, err := barrier.Open(store)
 	if err != nil {
 		return err
 	}
-	if d.killed || failed {
+	if failed {
 		if err := fs.Sync(); err != nil {
 			return fmt.Errorf("open store: %w", err)
 		}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatebook/commands"
@@ -27,6 +27,10 @@ import (
 
 // openWithin bounds the opening of a ledger, the reading of its tail included.
 const openWithin = 2 * time.Minute
+
+// readAtRest is up to how large a ledger is read as it lies before it is opened:
+// that takes well under a second.
+const readAtRest = 256 << 20
 
 // stopWithin bounds a clean stop: SIGTERM ends a server within 5 s.
 const stopWithin = 3 * time.Second
@@ -55,6 +59,10 @@ func Run(ctx context.Context, c Config) (err error) {
 	}
 }
 
+// errKilled is a process that ended without a clean stop: a sync may have failed
+// that nobody could note.
+var errKilled = errors.New("the process before did not stop cleanly")
+
 // server is what Run opened so far; close undoes it in reverse.
 type server struct {
 	Config
@@ -71,10 +79,9 @@ type server struct {
 	service *service.Service
 	web     []*web.Server
 
-	work   sync.WaitGroup
 	undo   []func() error
 	failed chan error
-	ready  sync.Map // "ready" once requests are answered
+	ready  atomic.Bool // requests are answered
 }
 
 func (s *server) later(f func() error) { s.undo = append(s.undo, f) }
@@ -92,7 +99,7 @@ func (s *server) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		s.openFolder, s.openWeb, s.openDisk, s.scrub, s.openNode, s.openLedger, s.openKeys, s.openService, s.begin,
+		s.openFolder, s.openWeb, s.openDisk, s.readAtRest, s.scrub, s.openNode, s.openLedger, s.openKeys, s.openService, s.begin,
 	} {
 		if ctx.Err() != nil { // told to stop while opening
 			return ctx.Err()
@@ -112,7 +119,10 @@ func (s *server) openFolder(context.Context) error {
 	}
 	s.folder, s.clock = folder, clock.System()
 	s.later(folder.Close)
-	s.disk = &disk{dir: folder.Dir(), killed: killed, log: s.Log}
+	s.disk = &disk{dir: folder.Dir(), log: s.Log}
+	if killed { // remembered until a start has come through
+		s.disk.mark(errKilled)
+	}
 	guard, err := space.Open(folder.Dir(), s.Log)
 	if err != nil {
 		return err
@@ -132,6 +142,14 @@ func (s *server) openDisk(context.Context) error {
 	}
 	s.later(s.disk.close)
 	return nil
+}
+
+// readAtRest reads a ledger that is not large before a server opens it.
+func (s *server) readAtRest(ctx context.Context) error {
+	if s.URL != "" {
+		return nil
+	}
+	return s.refuse(verify.Readable(ctx, s.folder.Dir(), readAtRest))
 }
 
 // scrub finishes what a kill left of the destruction of keys; the store must
@@ -174,7 +192,7 @@ func (s *server) openLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := ledger.Config{Replicas: s.Replicas, OnSync: s.metrics.Sync}
+	c := ledger.Config{Replicas: s.Replicas, OnSync: s.metrics.Sync, OnFail: s.fatal}
 	if s.URL == "" && s.disk.shared() {
 		c.Sync = s.disk.sync
 	}
@@ -256,7 +274,7 @@ func (s *server) begin(ctx context.Context) error {
 	s.background(s.readAll)
 	s.background(s.sweep)
 	s.watch()
-	s.ready.Store("ready", true)
+	s.ready.Store(true)
 	o := s.service.Views().Opened()
 	s.Log.Info("ledger is open", "durability", s.disk.describe(s.URL != ""), "views", o.Views, "rebuilt", o.Rebuilt, "events_read", o.Events)
 	return ctx.Err()
@@ -290,10 +308,10 @@ func (s *server) fatal(err error) {
 
 // verify reads the whole ledger and compares the kept views with it.
 func (s *server) verify(ctx context.Context, progress func(done, of uint64)) (commands.VerifyAnswer, error) {
-	return s.check(ctx, true, progress)
+	return s.check(ctx, verify.Options{Views: true, Progress: progress})
 }
 
-func (s *server) check(ctx context.Context, views bool, progress func(done, of uint64)) (commands.VerifyAnswer, error) {
+func (s *server) check(ctx context.Context, o verify.Options) (commands.VerifyAnswer, error) {
 	head, err := s.head.Read()
 	if errors.Is(err, ledger.ErrRot) {
 		law := 6
@@ -302,11 +320,12 @@ func (s *server) check(ctx context.Context, views bool, progress func(done, of u
 	if err != nil {
 		return commands.VerifyAnswer{}, err
 	}
-	return verify.Ledger(ctx, s.log, verify.Options{Head: head, Views: views, Progress: progress})
+	o.Head = head
+	return verify.Ledger(ctx, s.log, o)
 }
 
 func (s *server) isReady() error {
-	if _, ok := s.ready.Load("ready"); !ok {
+	if !s.ready.Load() {
 		return errors.New("the ledger is being opened")
 	}
 	if s.log.Durable().Failed() != nil { // its text names folders

@@ -33,9 +33,13 @@ type finding struct {
 type findings struct {
 	first *finding
 	notes []string // what is worth saying and nothing wrong
+	each  func(sequence uint64) // told of each event that is not well
 }
 
 func (fs *findings) add(f finding) {
+	if fs.each != nil && f.sequence > 0 && !f.beside {
+		fs.each(f.sequence)
+	}
 	if fs.first == nil || f.before(*fs.first) {
 		fs.first = &f
 	}

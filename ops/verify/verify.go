@@ -23,6 +23,8 @@ type Options struct {
 	// Progress, when set, is told now and then how many events are read of how
 	// many.
 	Progress func(done, of uint64)
+	// Bad, when set, is told the sequence of each event that is not well.
+	Bad func(sequence uint64)
 }
 
 // Ledger reads a ledger that is open, from its first event to the last one at
@@ -41,6 +43,7 @@ func Ledger(ctx context.Context, l *ledger.Log, o Options) (commands.VerifyAnswe
 
 func read(ctx context.Context, l *ledger.Log, o Options) (*audit, error) {
 	a := newAudit()
+	a.each = o.Bad
 	a.witnesses.call(o.Head, "the head")
 	if o.Views {
 		if err := a.readKept(ctx, l.JetStream()); err != nil {
