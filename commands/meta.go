@@ -49,8 +49,8 @@ func Admit(s projections.State, m Meta, v Verb) error {
 // Reading goes on.
 func Decidable(s projections.State, m Meta) error {
 	if s.Stopped != "" {
-		return Refuse(Unavailable, "run a version of gatebook that knows this event",
-			"%s has an event that this version does not understand (%s)", m.Intercom, s.Stopped)
+		return Refuse(Unavailable, "verify the ledger with: gatebook verify; an event of a newer version wants that version of gatebook",
+			"nothing is decided on %s while it has an event that cannot be judged (%s)", m.Intercom, s.Stopped)
 	}
 	return nil
 }

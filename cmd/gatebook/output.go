@@ -95,6 +95,9 @@ func clip(s string, width int) string {
 // when is an instant in the reader's own zone, which it names.
 func when(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
+// exactly is when, to the millisecond: a gate is told within a few.
+func exactly(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000 MST") }
+
 func whenever(t *time.Time) string {
 	if t == nil {
 		return ""

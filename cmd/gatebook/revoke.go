@@ -106,14 +106,14 @@ func writeRevoked(w io.Writer, intercom string, wait time.Duration, a commands.R
 		applied = fmt.Sprintf("not confirmed within %s; see: gatebook show %s %s", lasts(wait), intercom, a.ID)
 	}
 	if a.AppliedAt != nil {
-		applied = when(*a.AppliedAt)
+		applied = exactly(*a.AppliedAt)
 	}
 	inside := ""
 	if a.EnteredAt != nil {
 		inside = when(*a.EnteredAt) + ", so the guest may be inside"
 	}
 	pairs(w,
-		[2]string{"revoked", when(a.RevokedAt)},
+		[2]string{"revoked", exactly(a.RevokedAt)},
 		[2]string{"applied", applied},
 		[2]string{"entered", inside},
 	)

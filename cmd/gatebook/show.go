@@ -39,11 +39,13 @@ func writeCode(w io.Writer, a commands.ShowAnswer) {
 		digits = *a.Code
 		state += ", " + inSeconds(a.RemainingS) + " left"
 	}
+	revoked := ""
 	if a.RevokedAt != nil {
+		revoked = exactly(*a.RevokedAt)
 		applied = "the intercom has not said so yet"
 	}
 	if a.AppliedAt != nil {
-		applied = when(*a.AppliedAt)
+		applied = exactly(*a.AppliedAt)
 	}
 	pairs(w,
 		[2]string{"code", digits},
@@ -53,7 +55,7 @@ func writeCode(w io.Writer, a commands.ShowAnswer) {
 		[2]string{"issued", when(a.IssuedAt) + " by " + plain(a.IssuedBy)},
 		[2]string{"entered", whenever(a.EnteredAt)},
 		[2]string{"expires", when(a.ExpiresAt)},
-		[2]string{"revoked", whenever(a.RevokedAt)},
+		[2]string{"revoked", revoked},
 		[2]string{"applied", applied},
 	)
 	fmt.Fprintln(w)

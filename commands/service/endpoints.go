@@ -114,7 +114,11 @@ func (s *Service) handle(verb commands.Verb, h stream, req micro.Request) error 
 	if actor.Kind == events.IntercomActor {
 		m.Via = events.ViaKeypad
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, answerWithin)
+	parent := s.ctx
+	if verb.OnWhole() { // a stop does not wait for a long reading
+		parent = s.waits
+	}
+	ctx, cancel := context.WithTimeout(parent, answerWithin)
 	defer cancel()
 	if err := s.admit(ctx, m, verb); err != nil {
 		return err

@@ -36,6 +36,9 @@ func (s *Service) internal(err error) error {
 		return err
 	}
 	s.Log.Error("a command could not be done", "error", err)
+	if errors.Is(err, ledger.ErrRot) {
+		return commands.Refuse(commands.Unavailable, "see what is missing with: gatebook verify", "a part of the ledger cannot be read")
+	}
 	return commands.Refuse(commands.Unavailable, "try again; the server's log says more", "the ledger cannot do this now")
 }
 

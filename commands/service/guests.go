@@ -14,8 +14,9 @@ import (
 // not read yet, and forgets those of codes that have left it.
 func (s *Service) learnGuests(ctx context.Context, r *room, st projections.State) error {
 	missing, extra := r.compareGuests(st)
+	keys := s.keyring()
 	for _, c := range missing {
-		g, err := s.unseal(ctx, st.Intercom, c.ID, c.Sealed)
+		g, err := keys.unseal(ctx, st.Intercom, c.ID, c.Sealed)
 		if err != nil {
 			return err
 		}
@@ -50,18 +51,45 @@ func (r *room) dropGuests(st projections.State) {
 	}
 }
 
+// fewKeys is up to how many keys are asked for one by one. The server looks each
+// up in a whole block, so that many are cheaper read all at once.
+const fewKeys = 4
+
+// keyring reads keys for one answer.
+type keyring struct {
+	service *Service
+	asked   int
+	all     map[string]seal.Key // once more than fewKeys were asked for
+}
+
+func (s *Service) keyring() *keyring { return &keyring{service: s} }
+
+func (k *keyring) get(ctx context.Context, code string) (seal.Key, error) {
+	if k.asked++; k.asked == fewKeys+1 {
+		all, err := k.service.Keys.All(ctx)
+		if err != nil && !errors.Is(err, seal.ErrSealed) { // then those that open are there
+			return seal.Key{}, err
+		}
+		k.all = all
+	}
+	if key, ok := k.all[code]; ok {
+		return key, nil
+	}
+	return k.service.Keys.Get(ctx, code)
+}
+
 // unseal reads one box. A box whose key is gone is a guest who was forgotten.
-func (s *Service) unseal(ctx context.Context, intercom, code string, box []byte) (guest, error) {
-	k, err := s.Keys.Get(ctx, code)
+func (k *keyring) unseal(ctx context.Context, intercom, code string, box []byte) (guest, error) {
+	key, err := k.get(ctx, code)
 	if errors.Is(err, seal.ErrNoKey) {
 		return guest{}, nil
 	}
 	if err != nil {
 		return guest{}, fmt.Errorf("read the key of code %s: %w", code, err)
 	}
-	g, err := seal.Open(k, intercom, code, box)
+	g, err := seal.Open(key, intercom, code, box)
 	if err != nil {
-		s.Log.Error("a sealed box cannot be opened with its key", "intercom", intercom, "code", code, "error", err)
+		k.service.Log.Error("a sealed box cannot be opened with its key", "intercom", intercom, "code", code, "error", err)
 		return guest{}, nil
 	}
 	return guest{Guest: g, readable: true}, nil

@@ -110,7 +110,7 @@ func (s *Service) unsealed(ctx context.Context, r *room, intercom string, d even
 	if g, ok := r.guest(d.CodeID); ok {
 		return guest{Guest: g.Guest, readable: true}, nil
 	}
-	g, err := s.unseal(ctx, intercom, d.CodeID, d.Sealed)
+	g, err := s.keyring().unseal(ctx, intercom, d.CodeID, d.Sealed)
 	if err != nil {
 		return guest{}, s.internal(err)
 	}

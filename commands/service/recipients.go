@@ -13,11 +13,12 @@ import (
 // for one answer only.
 type recipients struct {
 	service *Service
+	keys    *keyring
 	known   map[string]*commands.Guest // by code id; nil: cannot be read
 }
 
 func (s *Service) recipients() recipients {
-	return recipients{service: s, known: map[string]*commands.Guest{}}
+	return recipients{service: s, keys: s.keyring(), known: map[string]*commands.Guest{}}
 }
 
 // ofEvent is the recipient of the code that an event is about, nil where there
@@ -55,7 +56,7 @@ func (r recipients) unseal(ctx context.Context, e events.Stored, code string) (*
 	if e.Unpack(&d) != nil {
 		return nil, nil // an issued event of another version shows no recipient
 	}
-	g, err := r.service.unseal(ctx, e.Intercom, code, d.Sealed)
+	g, err := r.keys.unseal(ctx, e.Intercom, code, d.Sealed)
 	if err != nil {
 		return nil, err
 	}

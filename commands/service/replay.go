@@ -43,6 +43,9 @@ func (s *Service) replay(ctx context.Context, m commands.Meta, req micro.Request
 	if err != nil {
 		return err
 	}
+	if r.Sequence > end {
+		return commands.Refuse(commands.BadRequest, "name an event that there is", "the ledger ends at sequence %d", end)
+	}
 	states, last, err := s.statesAsOf(r, end, alive(func() error {
 		return respond(req, commands.ReplayAnswer{Intercoms: []commands.ReplayedItem{}, More: true})
 	}))
@@ -51,7 +54,11 @@ func (s *Service) replay(ctx context.Context, m commands.Meta, req micro.Request
 	}
 	at := r.Time
 	if r.Sequence > 0 {
-		at = last.At
+		e, err := s.Ledger.At(ctx, r.Sequence)
+		if err != nil {
+			return s.internal(err)
+		}
+		at = e.At
 	}
 	return s.sendReplay(s.waits, req, states, commands.ReplayAnswer{AsOf: at.UTC(), Sequence: last.Sequence})
 }
@@ -94,9 +101,10 @@ func (s *Service) sendReplay(ctx context.Context, req micro.Request, states map[
 	}
 	slices.Sort(ids)
 	a.Intercoms = []commands.ReplayedItem{}
+	named := s.recipients()
 	codes := 0
 	for i, id := range ids {
-		a.Intercoms = append(a.Intercoms, s.replayed(ctx, states[id], a.AsOf))
+		a.Intercoms = append(a.Intercoms, s.replayed(ctx, named, states[id], a.AsOf))
 		codes += len(a.Intercoms[len(a.Intercoms)-1].Codes)
 		if a.More = i+1 < len(ids); a.More && (len(a.Intercoms) == intercomsAMessage || codes >= codesAMessage) {
 			if err := respond(req, a); err != nil {
@@ -109,13 +117,12 @@ func (s *Service) sendReplay(ctx context.Context, req micro.Request, states map[
 	return respond(req, a)
 }
 
-func (s *Service) replayed(ctx context.Context, st projections.State, at time.Time) commands.ReplayedItem {
+func (s *Service) replayed(ctx context.Context, named recipients, st projections.State, at time.Time) commands.ReplayedItem {
 	item := commands.ReplayedItem{Intercom: st.Intercom, Revision: st.Revision, Codes: []commands.ListItem{}}
 	if st.Settings != nil {
 		settings := commands.SettingsOf(st.Intercom, *st.Settings, st.Revision, time.Time{})
 		item.Settings = &settings
 	}
-	named := s.recipients()
 	for _, c := range st.Live(at) {
 		code := commands.ListItemOf(c, at)
 		recipient, err := named.of(ctx, st.Intercom, c.ID)

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gatebook/commands"
@@ -84,6 +85,9 @@ func (s *Service) eventsOf(ctx context.Context, st projections.State, code strin
 		}
 		return nil
 	})
+	if err == nil && (len(items) == 0 || items[0].Type != events.Issued) {
+		err = errors.New("read the events of a code: its first ones are not there")
+	}
 	if err != nil {
 		return nil, s.internal(err)
 	}

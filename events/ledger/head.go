@@ -38,6 +38,13 @@ func (h *Head) mac(m events.Mark) []byte {
 	return mac.Sum(nil)
 }
 
+// Missing reports whether there is no head: none was written yet, or it was
+// taken away.
+func (h *Head) Missing() bool {
+	_, err := os.Stat(h.path)
+	return errors.Is(err, os.ErrNotExist)
+}
+
 // Read gives the head, or the zero Mark where none was written yet.
 func (h *Head) Read() (events.Mark, error) {
 	raw, err := os.ReadFile(h.path)

@@ -60,7 +60,7 @@ func Parse(spec string, log *slog.Logger, limit time.Duration) (Driver, error) {
 	if spec == "log" {
 		return logDriver{log: log}, nil
 	}
-	return nil, errors.New("parse driver: not log, exec:CMD, http://... or https://...")
+	return nil, errors.New("parse driver: want log, exec:CMD, or an http or https URL")
 }
 
 // webURL accepts the URL by itself and also after a prefix of its own

@@ -38,11 +38,10 @@ func TestParseGates(t *testing.T) {
 
 func TestGatesChooseByDevice(t *testing.T) {
 	log, said := newLog()
-	g, err := ParseGates([]string{"back=http://h.invalid:notaport/"}, log, 0)
-	if err == nil {
+	if _, err := ParseGates([]string{"back=http://h.invalid:notaport/"}, log, 0); err == nil {
 		t.Fatal("a malformed URL was taken")
 	}
-	g, err = ParseGates([]string{"back=exec:/nonexistent/program"}, log, 0)
+	g, err := ParseGates([]string{"back=exec:/nonexistent/program"}, log, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

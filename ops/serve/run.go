@@ -202,11 +202,28 @@ func (s *server) openLedger(ctx context.Context) error {
 	s.later(func() error { s.log.Close(); return nil })
 	key := s.master.HeadKey()
 	s.head = ledger.NewHead(s.folder.Path("head"), key[:])
-	head, err := s.head.Read()
-	if err == nil {
-		err = s.log.Check(ctx, head)
+	return s.refuse(s.checkHead(ctx))
+}
+
+// checkHead compares the stream with the head. An embedded ledger has one before
+// its first event, so that events without a head are a ledger whose end nothing
+// vouches for. On existing servers a ledger with a new folder has none yet.
+func (s *server) checkHead(ctx context.Context) error {
+	if s.head.Missing() && s.URL == "" {
+		last, err := s.log.LastSequence(ctx)
+		switch {
+		case err != nil:
+			return err
+		case last > 0:
+			return fmt.Errorf("%w: there are %d events and no head to vouch for the end of them", ledger.ErrRot, last)
+		}
+		return s.head.Write(events.Mark{})
 	}
-	return s.refuse(err)
+	head, err := s.head.Read()
+	if err != nil {
+		return err
+	}
+	return s.log.Check(ctx, head)
 }
 
 // openMaster takes the master key, and makes one for a ledger that is new. On a

@@ -18,7 +18,7 @@ const (
 	// name is the reserve's file in the data folder.
 	name = "reserve"
 	// fresh is how long Low trusts what it measured.
-	fresh = 50 * time.Millisecond
+	fresh = 2 * time.Millisecond
 )
 
 // FullError says that the reserve is spent and the volume is full.
@@ -101,7 +101,7 @@ func (g *Guard) logShort(err error) {
 }
 
 // Low reports whether the volume is low, from a measurement that is at most
-// 50 ms old. A volume that cannot be measured is low.
+// 2 ms old. A volume that cannot be measured is low.
 func (g *Guard) Low() bool {
 	u := g.seen.Load()
 	if u == nil || time.Since(u.at) > fresh {

