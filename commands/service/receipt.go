@@ -32,6 +32,8 @@ func (s *Service) receipt(ctx context.Context, m commands.Meta, body []byte) (an
 	}
 	if before != nil {
 		now = *before
+	} else if err := s.ensureRoom(); err != nil {
+		return nil, err
 	} else if err := s.receipts.store(ctx, m.Intercom, receipt{Revision: r.Revision, At: now}); err != nil {
 		return nil, s.internal(err)
 	}

@@ -108,7 +108,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if s.receipts, err = openReceipts(ctx, c); err != nil {
 		return nil, err
 	}
-	s.views, err = views.Open(ctx, views.Config{Ledger: c.Ledger, Replicas: c.Replicas, Log: c.Log, OnApply: s.applied})
+	s.views, err = views.Open(ctx, views.Config{Ledger: c.Ledger, Replicas: c.Replicas, Log: c.Log, OnApply: s.applied, Room: s.ensureRoom})
 	if err != nil {
 		return nil, fmt.Errorf("start service: %w", err)
 	}

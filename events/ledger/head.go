@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"gatebook/events"
@@ -113,8 +114,17 @@ func (h *Head) Keep(ctx context.Context, d *Durable) error {
 		ended := ctx.Err() != nil // before the mark is read: the last one counts
 		m, changed := d.Mark()
 		if m != written {
-			if err := h.Write(m); err != nil {
+			err := h.Write(m)
+			full := errors.Is(err, syscall.ENOSPC) && !ended
+			if err != nil && !full {
 				return err
+			}
+			if full { // until room is made the former head stands, which is true still
+				select {
+				case <-ctx.Done():
+				case <-time.After(headEvery):
+				}
+				continue
 			}
 			written = m
 		}

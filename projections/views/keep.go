@@ -72,6 +72,9 @@ func (v *Views) Keep(ctx context.Context) {
 func (v *Views) Write(ctx context.Context) error {
 	v.keep.writing.Lock()
 	defer v.keep.writing.Unlock()
+	if err := v.room(); err != nil {
+		return err
+	}
 	if err := v.ensureBucket(ctx); err != nil {
 		return err
 	}
@@ -99,6 +102,16 @@ func (v *Views) Write(ctx context.Context) error {
 		return fmt.Errorf("write views: %w", err)
 	}
 	v.keep.seen = true
+	return nil
+}
+
+func (v *Views) room() error {
+	if v.config.Room == nil {
+		return nil
+	}
+	if err := v.config.Room(); err != nil {
+		return fmt.Errorf("write views: %w", err)
+	}
 	return nil
 }
 
@@ -148,6 +161,9 @@ func (v *Views) put(ctx context.Context, key string, raw []byte, over uint64) (u
 // writeOne writes one view, unless another process has written a newer one.
 func (v *Views) writeOne(ctx context.Context, intercom string) error {
 	e := v.entry(intercom, true)
+	if err := v.room(); err != nil {
+		return err
+	}
 	for {
 		s := *e.state.Load()
 		if err := v.ledger.Durable().Wait(ctx, s.Sequence); err != nil {

@@ -24,6 +24,9 @@ type Config struct {
 	Ledger   *ledger.Log
 	Replicas int
 	Log      *slog.Logger
+	// Room, when set, makes room on a full volume for one more write. A store that
+	// meets a full one stops taking writes until it is opened again.
+	Room func() error
 	// OnApply is told of each event once it is applied, in revision order for
 	// each intercom, with the state after it. It must be quick and must not call
 	// back into the views. The event may not be durable yet.
