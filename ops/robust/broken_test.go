@@ -23,7 +23,7 @@ const brokenFor = 10 * time.Second
 // TestBrokenFence: with two spellings of the fence on three replicas, the racing
 // test goes red within ten seconds of racing.
 func TestBrokenFence(t *testing.T) {
-	run := build(t, broken.Fence)
+	run := build(t, broken.Fence, ".")
 	draw := rand.New(rand.NewPCG(testkit.Seed(t), 0))
 	for i := range testkit.Sized(1, 5) {
 		s := draw.Uint64()
@@ -35,17 +35,25 @@ func TestBrokenFence(t *testing.T) {
 
 // TestBrokenBarrier: with a barrier that nobody shares, the barrier test goes red.
 func TestBrokenBarrier(t *testing.T) {
-	run := build(t, broken.Barrier)
+	run := build(t, broken.Barrier, ".")
 	out, err := run(t, "^TestBarrierIsShared$")
 	goesRed(t, out, err, "--- FAIL: TestBarrierIsShared", "one sync for")
 	t.Logf("went red: %s", lineWith(out, "one sync for"))
 }
 
+// TestBrokenChain: a verifier that does not hold each event against the one
+// before it does not name the edited one.
+func TestBrokenChain(t *testing.T) {
+	run := build(t, broken.Chain, "../verify")
+	out, err := run(t, "^TestEditedEvent$")
+	goesRed(t, out, err, "--- FAIL: TestEditedEvent")
+}
+
 // runner runs one test of the broken program and returns what it printed.
 type runner func(t *testing.T, name string, env ...string) (string, error)
 
-// build compiles this package's tests with one mechanism broken.
-func build(t *testing.T, b broken.Break) runner {
+// build compiles a package's tests with one mechanism broken.
+func build(t *testing.T, b broken.Break, in string) runner {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -57,13 +65,14 @@ func build(t *testing.T, b broken.Break) runner {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "broken.test")
-	if out, err := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-c", "-o", program, ".").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-c", "-o", program, in).CombinedOutput(); err != nil {
 		t.Fatalf("build with -overlay: %v\n%s", err, out)
 	}
 	return func(t *testing.T, name string, env ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, program, "-test.v", "-test.run", name, "-test.timeout", "4m")
+		cmd.Dir = in
 		cmd.Env = append(os.Environ(), "GATEBOOK_ROBUST=")
 		cmd.Env = append(cmd.Env, env...)
 		out, err := cmd.CombinedOutput()
@@ -99,7 +108,7 @@ func TestBreaksFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range []broken.Break{broken.Fence, broken.Barrier} {
+	for _, b := range []broken.Break{broken.Fence, broken.Barrier, broken.Chain} {
 		if _, err := b.Overlay(root, t.TempDir()); err != nil {
 			t.Error(err)
 		}
