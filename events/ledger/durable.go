@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -158,7 +159,14 @@ func (d *Durable) run() {
 	}
 }
 
+// letIn is how often a sync lets who is ready to run go first, so that they may
+// join it. With nobody ready that takes no time: a lone caller waits for nothing.
+const letIn = 64
+
 func (d *Durable) syncOnce() {
+	for range letIn {
+		runtime.Gosched()
+	}
 	d.mu.Lock()
 	g, target, failed := d.next, d.stored, d.failed
 	d.next = nil
