@@ -43,14 +43,14 @@ func (s *Service) show(ctx context.Context, m commands.Meta, body []byte) (any, 
 	}
 	if !c.RevokedAt.IsZero() {
 		a.RevokedAt = &c.RevokedAt
-		a.AppliedAt = s.appliedAt(done0(), m.Intercom, c.RevokedRevision)
+		a.AppliedAt = s.appliedAt(ended(), m.Intercom, c.RevokedRevision)
 	}
 	a.Events, err = s.eventsOf(ctx, st, c.ID)
 	return a, err
 }
 
-// done0 is a context that has ended: look, do not wait.
-func done0() context.Context {
+// ended is a context that has: who is given it looks and does not wait.
+func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
